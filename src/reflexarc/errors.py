@@ -1,0 +1,214 @@
+"""Every way a call can fail, as one tree.
+
+::
+
+    ReflexarcError
+    ├── ConfigError               config            the caller's mistake, found before anything is sent
+    └── LLMError                                    a call to a model failed
+        ├── AuthError             auth              the key is missing or refused
+        ├── QuotaError            quota             the account is used up; waiting does not help
+        ├── RateLimitedError      rate_limited      too many calls; wait and try again
+        ├── DeadlineError         timeout           one of our three clocks ran out; see `phase`
+        ├── ConnectError          connection        no connection, or it broke
+        ├── ServerError           server            the server says it failed
+        ├── UnavailableError      unavailable       the model is still loading, missing or retired
+        ├── BadRequestError       bad_request       the server does not accept what we sent
+        ├── ContextOverflowError  context_overflow  the prompt is longer than the model's context
+        ├── RefusedError          refused           the model or a filter declined to answer
+        └── BadOutputError        bad_output        the answer holds nothing the robot may do
+            └── TruncatedError    truncated         the answer ended before it was complete
+
+An error is classified once, at the provider's edge: by exception type, then status, then the
+provider's own code field, never by words in a message. Every message is a sentence that says what
+happened and what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Phase = Literal["first_action", "stall", "total"]
+
+
+class ReflexarcError(Exception):
+    """Root of every error this package raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        What happened and what to do, as a sentence.
+    provider : str or None, default None
+        Name of the provider that failed, e.g. ``"MistralLLM"``.
+    model : str or None, default None
+        Model asked for.
+    status : int or None, default None
+        HTTP status, where there was one.
+    request_id : str or None, default None
+        The provider's id of the request, for its support.
+    retryable : bool or None, default None
+        Whether the same call may succeed later; None takes the class's usual answer.
+    retry_after_s : float or None, default None
+        Seconds the provider asked us to wait, as it said it (not clamped).
+    elapsed_s : float or None, default None
+        Seconds from the start of the call to the failure.
+    """
+
+    kind: ClassVar[str] = "error"
+    usually_retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        retryable: bool | None = None,
+        retry_after_s: float | None = None,
+        elapsed_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.provider = provider
+        self.model = model
+        self.status = status
+        self.request_id = request_id
+        self.retryable = self.usually_retryable if retryable is None else retryable
+        self.retry_after_s = retry_after_s
+        self.elapsed_s = elapsed_s
+
+    def to_dict(self) -> dict[str, object]:
+        """The error as plain data, unknown fields left out.
+
+        Returns
+        -------
+        dict
+            ``kind``, ``message``, ``retryable`` always; the other attributes where known.
+        """
+        known = {name: value for name, value in vars(self).items() if value is not None}
+        return {"kind": self.kind, **known}
+
+
+class ConfigError(ReflexarcError, ValueError):
+    """The caller's configuration or arguments are wrong; nothing was sent.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and what to write instead.
+    path : str or None, default None
+        File the mistake is in.
+    line, column : int or None, default None
+        Where in the file, from 1.
+    """
+
+    kind = "config"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+    ) -> None:
+        place = ":".join(str(part) for part in (path, line, column) if part is not None)
+        super().__init__(f"{place}: {message}" if place else message)
+        self.path = path
+        self.line = line
+        self.column = column
+
+
+class LLMError(ReflexarcError):
+    """A call to a model failed; the subclass says how."""
+
+
+class AuthError(LLMError):
+    """The provider refused the key, or there was none."""
+
+    kind = "auth"
+
+
+class QuotaError(LLMError):
+    """The account's quota or balance is used up."""
+
+    kind = "quota"
+
+
+class RateLimitedError(LLMError):
+    """Too many calls; `retry_after_s` says how long to wait, where the provider did."""
+
+    kind = "rate_limited"
+    usually_retryable = True
+
+
+class DeadlineError(LLMError):
+    """One of our own clocks ran out.
+
+    Parameters
+    ----------
+    message : str
+        What was waited for and for how long.
+    phase : {"first_action", "stall", "total"}
+        Which clock: until the first complete action, between two useful pieces, or the whole call.
+    """
+
+    kind = "timeout"
+    usually_retryable = True
+
+    def __init__(self, message: str, *, phase: Phase, elapsed_s: float | None = None) -> None:
+        super().__init__(message, elapsed_s=elapsed_s)
+        self.phase: Phase = phase
+
+
+class ConnectError(LLMError):
+    """No connection to the server, or the connection broke."""
+
+    kind = "connection"
+    usually_retryable = True
+
+
+class ServerError(LLMError):
+    """The server answered that it failed."""
+
+    kind = "server"
+    usually_retryable = True
+
+
+class UnavailableError(LLMError):
+    """The model cannot answer now: it is loading, not installed, or retired."""
+
+    kind = "unavailable"
+    usually_retryable = True
+
+
+class BadRequestError(LLMError):
+    """The server does not accept the request as we sent it."""
+
+    kind = "bad_request"
+
+
+class ContextOverflowError(LLMError):
+    """The prompt is longer than the model's context."""
+
+    kind = "context_overflow"
+
+
+class RefusedError(LLMError):
+    """The model, or a filter in front of it, declined to answer."""
+
+    kind = "refused"
+
+
+class BadOutputError(LLMError):
+    """The answer holds nothing that the robot may do, or does not fit the model asked for."""
+
+    kind = "bad_output"
+    usually_retryable = True
+
+
+class TruncatedError(BadOutputError):
+    """The answer ended before it was complete; what was already handed over stands."""
+
+    kind = "truncated"

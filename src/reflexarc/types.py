@@ -1,0 +1,223 @@
+"""The values that travel between modules; all frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class Action(BaseModel):
+    """One thing the robot does.
+
+    Parameters
+    ----------
+    type : str
+        Name of the action, OM1's ``llm_label``: ``"move"``, ``"speak"``, ``"emotion"``, …
+    value : str
+        What to do: one of the action's legal values, or free text.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str = Field(description="The kind of action, for example move, speak or emotion.")
+    value: str = Field(description="What to do, for example sit, or the sentence to say.")
+
+
+class CortexOutputModel(BaseModel):
+    """What a model answers by default: the actions of one tick, in order.
+
+    Parameters
+    ----------
+    actions : list of Action
+        May be empty: nothing to do.
+    """
+
+    actions: list[Action] = Field(description="The actions to perform, in order.")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation, in the OpenAI chat vocabulary.
+
+    Parameters
+    ----------
+    role : {"system", "user", "assistant", "tool"}
+        Who speaks.
+    content : str
+        The text.
+    """
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the answer's text, as it arrived."""
+
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as one JSON object."""
+        return {"event": "text", "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class ActionReady:
+    """An action is complete and legal; the robot may start it.
+
+    Parameters
+    ----------
+    action : Action
+        What to do.
+    index : int
+        Position among the ready actions of this call, from 0.
+    at_s : float
+        Seconds since the start of the call.
+    """
+
+    action: Action
+    index: int
+    at_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as one JSON object (DESIGN: ``{"event":"action",…}``)."""
+        return {
+            "event": "action",
+            "index": self.index,
+            "type": self.action.type,
+            "value": self.action.value,
+            "at_s": round(self.at_s, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRefused:
+    """The model asked for something the robot may not do; it is dropped, the others keep their order.
+
+    Parameters
+    ----------
+    type, value : str
+        What was asked for, as text.
+    reason : str
+        Why it is refused, as a sentence.
+    at_s : float
+        Seconds since the start of the call.
+    """
+
+    type: str
+    value: str
+    reason: str
+    at_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as one JSON object."""
+        return {
+            "event": "refused",
+            "type": self.type,
+            "value": self.value,
+            "reason": self.reason,
+            "at_s": round(self.at_s, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the server counted them.
+
+    Parameters
+    ----------
+    prompt_tokens, completion_tokens : int
+        Tokens read and written.
+    cached_tokens : int, default 0
+        Part of `prompt_tokens` that the server had in its prefix cache.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts as one JSON object."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "cached_tokens": self.cached_tokens,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one provider, for the record of a call.
+
+    Parameters
+    ----------
+    provider, model : str
+        Who was asked.
+    outcome : str
+        ``"ok"`` or an error kind.
+    elapsed_s : float
+        Seconds the try took.
+    """
+
+    provider: str
+    model: str
+    outcome: str
+    elapsed_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attempt as one JSON object."""
+        return {
+            "provider": self.provider,
+            "model": self.model,
+            "outcome": self.outcome,
+            "elapsed_s": round(self.elapsed_s, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is complete; always the last event of a stream that did not fail.
+
+    Parameters
+    ----------
+    answer : pydantic.BaseModel
+        The whole answer, of the output model asked for.
+    provider, model : str
+        Who answered; `model` as the server named it.
+    first_action_s : float or None
+        Seconds to the first complete action; None where there was none.
+    total_s : float
+        Seconds from the start of the call to its end.
+    usage : Usage or None
+        Token counts, where the server gave them.
+    attempts : tuple of Attempt
+        Every try, the successful one last.
+    """
+
+    answer: BaseModel
+    provider: str
+    model: str
+    first_action_s: float | None
+    total_s: float
+    usage: Usage | None
+    attempts: tuple[Attempt, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as one JSON object (DESIGN: ``{"event":"done",…}``)."""
+        return {
+            "event": "done",
+            "provider": self.provider,
+            "model": self.model,
+            "first_action_s": None if self.first_action_s is None else round(self.first_action_s, 4),
+            "total_s": round(self.total_s, 4),
+            "usage": self.usage.to_dict() if self.usage else None,
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
+        }
+
+
+Event = TextDelta | ActionReady | ActionRefused | Usage | Finished
