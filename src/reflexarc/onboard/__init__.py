@@ -1,0 +1,1 @@
+"""The model on the robot: its files, and llama.cpp as a supervised child process."""
