@@ -1,0 +1,418 @@
+"""Configuration: robots in OM1's JSON5 format, and the settings of one language model.
+
+Every value is frozen and every unknown key is refused with a "did you mean". ``${VAR}`` and
+``${VAR:-default}`` are expanded in each string after parsing, so that a variable can neither break
+the file nor add keys to it; an empty variable counts as unset. The environment is an argument of the
+functions that read it, nothing else here looks at it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from .errors import ConfigError
+from .source import Location, Source
+from .types import Action
+
+# OM1's own pattern, so that OM1's files mean the same here.
+_VARIABLE = re.compile(r"\$\{([^}:-]+)(?::-(.*?))?\}")
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known word, or all of them.
+
+    Parameters
+    ----------
+    wrong : str
+        What was written.
+    known : iterable of str
+        What may be written.
+
+    Returns
+    -------
+    str
+        ``"did you mean 'model'?"`` or ``"choose one of a, b, c"``.
+    """
+    words = sorted(known)
+    lowered = {word.lower(): word for word in words}
+    near = get_close_matches(wrong.lower(), lowered, n=1, cutoff=0.6)
+    return f"did you mean '{lowered[near[0]]}'?" if near else f"choose one of {', '.join(words)}"
+
+
+def expand(value: Any, environ: Mapping[str, str], source: Source, location: Location = ()) -> Any:
+    """Replace ``${VAR}`` and ``${VAR:-default}`` in every string of parsed JSON.
+
+    Parameters
+    ----------
+    value : object
+        Parsed JSON.
+    environ : mapping of str to str
+        The variables; an empty one counts as unset.
+    source : Source
+        The text `value` came from, to show the place of a mistake.
+    location : sequence of str or int, default ()
+        Where `value` stands in `source`.
+
+    Returns
+    -------
+    object
+        A copy with the strings expanded.
+
+    Raises
+    ------
+    ConfigError
+        If a variable without default is unset.
+    """
+    if isinstance(value, dict):
+        return {key: expand(item, environ, source, (*location, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [expand(item, environ, source, (*location, index)) for index, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def substitute(match: re.Match[str]) -> str:
+        name, default = match[1], match[2]
+        found = environ.get(name) or default
+        if found is None:
+            raise source.error_at(
+                location,
+                f"this needs the environment variable {name}, which is not set; "
+                f"set it, or write ${{{name}:-a default}}",
+            )
+        return found
+
+    return _VARIABLE.sub(substitute, value)
+
+
+def _check_base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"'{url}' is not a URL; write it as http://host:port/v1")
+    return url.rstrip("/")
+
+
+def _check_seconds(seconds: float) -> float:
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ValueError("must be a number of seconds above 0")
+    return seconds
+
+
+def _check_key(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if not text.strip():
+        raise ValueError("is empty; write the key, ${VARIABLE}, or leave the line out")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("holds a space, line break or other character that no key has; copy it again")
+    return key
+
+
+Seconds = Annotated[float, AfterValidator(_check_seconds)]
+BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
+ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        for key in data if isinstance(data, dict) else ():
+            if key not in known:
+                raise PydanticCustomError(
+                    "unknown_key",
+                    "unknown key '{key}'; {hint}",
+                    {"key": str(key), "hint": did_you_mean(str(key), known)},
+                )
+        return data
+
+
+class LLMConfig(_Frozen):
+    """Which model answers, and under which limits.
+
+    Parameters
+    ----------
+    type : str
+        Provider: an OM1 class name such as ``"MistralLLM"`` or ``"OnboardLLM"``.
+    model : str or None, default None
+        Model name as the server knows it; None takes the provider's default.
+    base_url : str or None, default None
+        Server to ask, with or without ``/v1``; None is the vendor's own.
+    api_key : SecretStr or None, default None
+        None takes the provider's variable from the environment, for the vendor's own host only.
+    timeout : float, default 10.0
+        Seconds from the call to its end, whatever happens.
+    first_action_timeout : float or None, default None
+        Seconds until the first complete action; None leaves it to `timeout`.
+    stall_timeout : float, default 5.0
+        Longest silence in seconds between two useful pieces of the answer.
+    max_tokens : int, default 512
+        Longest answer, in tokens.
+    temperature : float or None, default None
+        Sampling temperature, 0 to 2; None is the provider's default.
+    transport : {"auto", "sdk", "http"}, default "auto"
+        The vendor's SDK or our own client; ``auto`` takes the SDK for the vendor's own host only.
+    structured : {"auto", "schema", "tools", "json", "grammar"}, default "auto"
+        How the answer is held to the robot's vocabulary.
+    history_length : int, default 0
+        Past ticks shown to the model.
+    agent_name : str, default "IRIS"
+        What the robot is called in its history (OM1's field and default).
+    extra_params : dict, default {}
+        Fields added to the request body as they are.
+    """
+
+    type: str
+    model: str | None = None
+    base_url: BaseUrl | None = None
+    api_key: ApiKey | None = None
+    timeout: Seconds = 10.0
+    first_action_timeout: Seconds | None = None
+    stall_timeout: Seconds = 5.0
+    max_tokens: int = Field(default=512, gt=0)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    transport: Literal["auto", "sdk", "http"] = "auto"
+    structured: Literal["auto", "schema", "tools", "json", "grammar"] = "auto"
+    history_length: int = Field(default=0, ge=0)
+    agent_name: str = "IRIS"
+    extra_params: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flatten(cls, data: Any) -> Any:
+        """Take OM1's ``{type, config: {…}}`` as well as the flat form."""
+        if isinstance(data, dict) and isinstance(data.get("config"), dict):
+            return {key: value for key, value in data.items() if key != "config"} | data["config"]
+        return data
+
+
+class Sensed(_Frozen):
+    """An example: what is sensed, and what the robot does about it.
+
+    Parameters
+    ----------
+    sensed : str
+        What the inputs say, as text.
+    actions : tuple of Action
+        The right answer.
+    """
+
+    sensed: str
+    actions: tuple[Action, ...]
+
+
+class Plugin(_Frozen):
+    """An input or a simulator of the robot, by OM1's class name.
+
+    Parameters
+    ----------
+    type : str
+        Class name.
+    config : dict, default {}
+        Its settings.
+    """
+
+    type: str
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class AgentAction(_Frozen):
+    """One entry of OM1's ``agent_actions``.
+
+    Parameters
+    ----------
+    name : str
+        OM1's interface, e.g. ``"move"`` or ``"move_go2_autonomy"``.
+    llm_label : str
+        What the model calls it: the `type` of an `Action`.
+    connector : str or None, default None
+        OM1's connector that performs it.
+    implementation : str or None, default None
+        OM1's implementation; ``"passthrough"`` in most files.
+    config : dict, default {}
+        The connector's settings.
+    exclude_from_prompt : bool, default False
+        Whether the model may not use it.
+    values : tuple of str or None, default None
+        Legal values; None takes those of the known interface `name`.
+    description : str or None, default None
+        What the action is for, for the model.
+    """
+
+    name: str
+    llm_label: str
+    connector: str | None = None
+    implementation: str | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    exclude_from_prompt: bool = False
+    values: tuple[str, ...] | None = None
+    description: str | None = None
+
+
+class RobotConfig(_Frozen):
+    """A robot, in OM1's single-mode format.
+
+    Parameters
+    ----------
+    name : str
+        What the robot is called.
+    hertz : float
+        Ticks a second, above 0.
+    system_prompt_base, system_governance, system_prompt_examples : str, default ""
+        Persona, laws and examples, for the model.
+    agent_inputs : tuple of Plugin, default ()
+        What it senses.
+    cortex_llm : LLMConfig
+        Its brain.
+    agent_actions : tuple of AgentAction
+        What it can do; at least one.
+    simulators : tuple of Plugin, default ()
+        OM1's simulators.
+    examples : tuple of Sensed, default ()
+        Our addition: examples as data, which small models need.
+    """
+
+    name: str
+    hertz: float = Field(gt=0, le=1000)
+    system_prompt_base: str = ""
+    system_governance: str = ""
+    system_prompt_examples: str = ""
+    agent_inputs: tuple[Plugin, ...] = ()
+    cortex_llm: LLMConfig
+    agent_actions: tuple[AgentAction, ...] = Field(min_length=1)
+    simulators: tuple[Plugin, ...] = ()
+    examples: tuple[Sensed, ...] = ()
+
+    # Fields of OM1's files that belong to its runtime; accepted so that the files stay OM1's.
+    version: str | None = None
+    api_key: ApiKey | None = None
+    mode: str | None = None
+    unitree_ethernet: str | None = None
+    URID: str | None = None
+    robot_ip: str | None = None
+    knowledge_base: dict[str, Any] | None = None
+    schema_: Annotated[str | None, BeforeValidator(str)] = Field(default=None, alias="$schema")
+
+    @classmethod
+    def load(cls, path: str | Path, environ: Mapping[str, str], *, llm: str | None = None) -> Self:
+        """Read a robot's file.
+
+        Parameters
+        ----------
+        path : str or Path
+            A JSON5 file.
+        environ : mapping of str to str
+            Variables for ``${VAR}``.
+        llm : str or None, default None
+            JSON5 that takes the place of the file's ``cortex_llm``.
+
+        Returns
+        -------
+        RobotConfig
+
+        Raises
+        ------
+        ConfigError
+            With file, line and column, and what to write instead.
+        """
+        source = Source.read(Path(path))
+        data = source.parse()
+        if not isinstance(data, dict):
+            raise ConfigError("a robot's configuration is one object, { … }", path=source.name)
+        if llm is not None:
+            brain = parse_llm(llm, environ, name="--llm")
+            return validate(cls, {**data, "cortex_llm": None}, source, environ, given={"cortex_llm": brain})
+        return validate(cls, data, source, environ)
+
+
+def parse_llm(text: str, environ: Mapping[str, str], *, name: str = "LLM settings") -> LLMConfig:
+    """Read the settings of one model from JSON5 text.
+
+    Parameters
+    ----------
+    text : str
+        ``{"type": …, "model": …}``, flat or in OM1's ``{type, config}`` form.
+    environ : mapping of str to str
+        Variables for ``${VAR}``.
+    name : str, default "LLM settings"
+        What the text is called in messages.
+
+    Returns
+    -------
+    LLMConfig
+
+    Raises
+    ------
+    ConfigError
+        With line and column, and what to write instead.
+    """
+    source = Source(text, name)
+    return validate(LLMConfig, source.parse(), source, environ)
+
+
+def validate(
+    model: type[M],
+    data: Any,
+    source: Source,
+    environ: Mapping[str, str],
+    *,
+    given: Mapping[str, Any] | None = None,
+) -> M:
+    """Expand the variables in parsed JSON and make a `model` of it.
+
+    Parameters
+    ----------
+    model : type
+        A pydantic model.
+    data : object
+        Parsed JSON.
+    source : Source
+        The text `data` came from, to show the place of a mistake.
+    environ : mapping of str to str
+        Variables for ``${VAR}``.
+    given : mapping of str to object or None, default None
+        Fields that are already validated and take the place of those in `data`.
+
+    Returns
+    -------
+    pydantic.BaseModel
+        An instance of `model`.
+
+    Raises
+    ------
+    ConfigError
+        For the first mistake in the text.
+    """
+    expanded = expand(data, environ, source)
+    try:
+        return model.model_validate({**expanded, **given} if given else expanded)
+    except ValidationError as error:
+        mistake = error.errors(include_url=False)[0]
+        location = mistake["loc"]
+        message = mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] == "unknown_key":
+            location = (*location, mistake.get("ctx", {})["key"])
+        elif location:
+            message = f"'{'.'.join(map(str, location))}': {message[0].lower()}{message[1:]}"
+        raise source.error_at(location, message, transparent="config") from None

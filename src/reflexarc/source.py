@@ -1,0 +1,186 @@
+"""A JSON5 text that knows where each of its values stands.
+
+The `json5` package parses (the same one OM1 uses, so both accept and refuse the same files), but its
+result carries no positions. `Source` adds them with one pass over the tokens, made only when an
+error has to be located.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import json5
+
+from .errors import ConfigError
+
+# `<string>:5 Unexpected """ at column 3`, the only form json5 0.10 to 0.17 raises.
+_PARSE_ERROR = re.compile(r"^<string>:(?P<line>\d+) (?P<what>.*) at column (?P<column>\d+)$", re.DOTALL)
+
+_TOKEN = re.compile(
+    r"""
+    (?P<skip>\s+|//[^\n\r]*|/\*.*?\*/)
+    |(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
+    |(?P<mark>[{}\[\]:,])
+    |(?P<word>[^\s{}\[\]:,"'/]+|/)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+_MAY_BE_SECRET = re.compile(r"key|token|secret|password|authorization", re.IGNORECASE)
+
+Location = Sequence[str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One JSON5 text and the name it goes by in error messages.
+
+    Parameters
+    ----------
+    text : str
+        The JSON5 text.
+    name : str
+        File name, or ``"--llm"`` and the like.
+    """
+
+    text: str
+    name: str
+
+    @classmethod
+    def read(cls, path: Path) -> Source:
+        """Read a file as UTF-8.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+
+        Returns
+        -------
+        Source
+
+        Raises
+        ------
+        ConfigError
+            If the file is missing, unreadable or not UTF-8.
+        """
+        try:
+            return cls(path.read_text(encoding="utf-8-sig"), str(path))
+        except FileNotFoundError:
+            raise ConfigError("there is no such file; check the path", path=str(path)) from None
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"the file is not UTF-8: {error}", path=str(path)) from error
+        except OSError as error:
+            raise ConfigError(f"the file cannot be read: {error.strerror}", path=str(path)) from error
+
+    def parse(self) -> Any:
+        """Parse the text; a key written twice is refused.
+
+        Returns
+        -------
+        object
+            Dicts, lists, strings, numbers, booleans and None.
+
+        Raises
+        ------
+        ConfigError
+            With line and column, the line itself and a caret under the place.
+        """
+        try:
+            return json5.loads(self.text, allow_duplicate_keys=False)
+        except RecursionError:
+            raise ConfigError("the text is nested too deeply to be a configuration", path=self.name) from None
+        except ValueError as error:
+            raise self._not_json5(str(error)) from None
+
+    def _not_json5(self, said: str) -> ConfigError:
+        found = _PARSE_ERROR.match(said)
+        if found:
+            return self.error(f"not JSON5: {found['what']}", int(found["line"]), int(found["column"]))
+        seen: set[tuple[str | int, ...]] = set()
+        for path, offset in _places(self.text):
+            if path in seen:  # json5 names a key written twice, but not its place
+                return self._error_at_offset(offset, f"'{path[-1]}' is written twice; keep one")
+            seen.add(path)
+        return ConfigError(f"not JSON5: {said}", path=self.name)
+
+    def error(self, message: str, line: int, column: int) -> ConfigError:
+        """Build an error that shows the line with a caret under the column.
+
+        A line that may hold a secret is not shown.
+
+        Parameters
+        ----------
+        message : str
+            What is wrong.
+        line, column : int
+            Where, from 1.
+
+        Returns
+        -------
+        ConfigError
+        """
+        lines = self.text.splitlines()
+        shown = lines[line - 1] if 0 < line <= len(lines) else ""
+        if not _MAY_BE_SECRET.search(shown):
+            message = f"{message}\n    {shown}\n    {' ' * (column - 1)}^"
+        return ConfigError(message, path=self.name, line=line, column=column)
+
+    def error_at(self, location: Location, message: str, *, transparent: str | None = None) -> ConfigError:
+        """Build an error about the value at `location`.
+
+        Parameters
+        ----------
+        location : sequence of str or int
+            Keys and list positions from the top. Where the text ends earlier than the location does,
+            the deepest part that exists is meant.
+        message : str
+            What is wrong there.
+        transparent : str or None, default None
+            A key of the text that `location` leaves out, such as OM1's ``config``.
+
+        Returns
+        -------
+        ConfigError
+        """
+        wanted = tuple(part for part in location if part != transparent)
+        best, best_length = 0, 0
+        for path, offset in _places(self.text):
+            seen = tuple(part for part in path if part != transparent)
+            if len(seen) > best_length and seen == wanted[: len(seen)]:
+                best, best_length = offset, len(seen)
+        return self._error_at_offset(best, message)
+
+    def _error_at_offset(self, offset: int, message: str) -> ConfigError:
+        line = self.text.count("\n", 0, offset) + 1
+        return self.error(message, line, offset - self.text.rfind("\n", 0, offset))
+
+
+def _places(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    """Yield the path and offset of every key and list element, in order."""
+    open_at: list[str | int] = []  # one entry an open object (its current key) or list (its position)
+    previous = ""
+    previous_offset = 0
+    starts_element = False
+    for token in _TOKEN.finditer(text):
+        mark, offset = token["mark"], token.start()
+        if token["skip"]:
+            continue
+        if starts_element and mark != "]":
+            yield tuple(open_at), offset
+        starts_element = mark == "["
+        if mark in {"{", "["}:
+            open_at.append(0 if mark == "[" else "")
+        elif mark in {"}", "]"} and open_at:
+            open_at.pop()
+        elif mark == ":" and open_at and isinstance(open_at[-1], str):
+            open_at[-1] = previous.strip("\"'")
+            yield tuple(open_at), previous_offset
+        elif mark == "," and open_at and isinstance(open_at[-1], int):
+            open_at[-1] += 1
+            starts_element = True
+        previous, previous_offset = token[0], offset
