@@ -1,0 +1,51 @@
+# Every verb prepares what it needs by itself, on a fresh machine too.
+# ARGS reaches the program behind a verb:  make demo ARGS="--say 'sit down'"
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test check fix bench lock clean
+
+ARGS ?=
+BIN := .venv/bin
+LOCK := $(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-emit-index-url --exclude-newer "7 days" \
+	--custom-compile-command "make lock" --quiet $(if $(UPGRADE),--upgrade)
+
+help: ## List the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make .venv with every extra, and fetch the on-board model
+	@scripts/setup
+
+demo: setup ## Show a robot that hears what you type; no key, no network
+	@$(BIN)/reflexarc run config/spot_onboard.json5 $(ARGS)
+
+test: ## Run the tests with coverage (with ARGS: those tests only, without)
+	@scripts/setup dev
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov)
+
+check: ## Check format, lint, docstrings, types and locks; change nothing
+	@scripts/setup dev
+	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make fix' to format these files."; exit 1; }
+	@$(BIN)/ruff check .
+	@$(BIN)/basedpyright
+	@$(BIN)/python scripts/check_lock.py
+
+fix: ## Format, and mend what can be mended by rule
+	@scripts/setup dev
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: setup ## Measure time to first action, overhead and prefix reuse
+	@$(BIN)/reflexarc bench $(ARGS)
+
+lock: ## Rebuild requirements/ from pyproject.toml (UPGRADE=1: newest versions)
+	@scripts/setup dev
+	@$(LOCK) --group build --output-file requirements/all.txt >/dev/null
+	@$(LOCK) --group build --group dev --constraint requirements/all.txt \
+		--output-file requirements/dev.txt >/dev/null
+	@$(BIN)/python scripts/check_lock.py
+
+clean: ## Remove everything that make made
+	@rm -rf .venv build dist .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
