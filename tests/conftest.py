@@ -1,0 +1,150 @@
+"""What holds for every test: no network, no keys, nothing blocks, nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+# Code called from these packages must not block; what only third parties do is theirs to mend.
+WATCHED = [name for name in ("reflexarc", "llm") if importlib.util.find_spec(name)]
+SECRET_ENDINGS = ("_API_KEY", "_PROXY")
+PATIENCE_S = 0.5
+
+
+class OutsideError(RuntimeError):
+    """A test tried to reach another machine; no OSError, so that nothing takes it for weather."""
+
+
+_refused: list[str] = []
+
+
+def _close_network(event: str, args: tuple[object, ...]) -> None:
+    if event in ("socket.connect", "socket.sendto"):
+        _, address = args
+        # A unix socket's address is a path; only (host, port, …) can lead outside.
+        if isinstance(address, tuple) and not _is_here(address[0]):
+            _refuse(f"a connection to {address[0]}")
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        host = args[0]
+        if not (_is_here(host) or _as_ip(host)):
+            _refuse(f"a look-up of {host!r}")
+
+
+def _is_here(host: object) -> bool:
+    if host in (None, "", b"", "localhost", b"localhost"):
+        return True
+    ip = _as_ip(host)
+    return ip is not None and ip.is_loopback
+
+
+def _as_ip(host: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        text = host.decode() if isinstance(host, bytes) else str(host)
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _refuse(what: str) -> None:
+    _refused.append(what)
+    raise OutsideError(f"The test asked for {what}; tests talk to this machine only.")
+
+
+sys.addaudithook(_close_network)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    """No key and no proxy of the person running the tests reaches a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.upper().endswith(SECRET_ENDINGS):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def refused() -> Iterator[list[str]]:
+    """Fail the test for what it asked of the outside, even where the code swallowed the error."""
+    _refused.clear()
+    yield _refused
+    if _refused:
+        pytest.fail(
+            f"The network is closed to tests, but this one asked for {', '.join(_refused)}."
+        )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blocking_calls() -> Iterator[BlockBuster]:
+    """Fail every blocking call below our own packages while an event loop runs."""
+    with blockbuster_ctx(scanned_modules=WATCHED) as detector:
+        yield detector
+
+
+@pytest.fixture(autouse=True)
+def _tidy(request: pytest.FixtureRequest) -> None:
+    if "anyio_backend" in request.fixturenames:
+        request.getfixturevalue("leaves_nothing_behind")
+
+
+@pytest.fixture
+async def leaves_nothing_behind() -> AsyncIterator[None]:
+    """Fail an async test that ends with a task, socket or child process it did not begin with."""
+    tasks, handles = _tasks(), _handles()
+    yield
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    while True:
+        left_tasks = _tasks() - tasks
+        left = [*map(repr, left_tasks), *sorted(_handles() - handles)]
+        if not left:
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            break
+        await asyncio.sleep(0.01)
+    for task in left_tasks:
+        task.cancel()
+    pytest.fail(f"The test left behind: {'; '.join(left)}")
+
+
+def _tasks() -> set[asyncio.Task[object]]:
+    """Name the tasks of this loop, without those in which anyio runs the tests themselves."""
+    return {
+        task
+        for task in asyncio.all_tasks()
+        if not getattr(task.get_coro(), "__qualname__", "").startswith("TestRunner.")
+    }
+
+
+def _handles() -> set[str]:
+    """Name the open sockets and the child processes; nothing where there is no /proc."""
+    found: set[str] = set()
+    for descriptor in Path("/proc/self/fd").glob("*"):
+        try:
+            target = str(descriptor.readlink())
+        except OSError:  # closed meanwhile, as glob's own descriptor is
+            continue
+        if target.startswith("socket:"):
+            found.add(f"{target} ({_peer(int(descriptor.name))})")
+    for thread in Path("/proc/self/task").glob("*/children"):
+        found.update(f"process {pid}" for pid in thread.read_text().split())
+    return found
+
+
+def _peer(descriptor: int) -> str:
+    with socket.socket(fileno=os.dup(descriptor)) as duplicate:
+        return f"{duplicate.family.name} {duplicate.getsockname()}"
