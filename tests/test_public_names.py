@@ -80,15 +80,15 @@ def complaints(member: Callable[..., Any]) -> Iterator[str]:
     if inspect.isclass(member):
         for base in member.__mro__[1:]:
             inherited |= documented(inspect.cleandoc(base.__doc__ or "")).keys()
-    for name in told.keys() - actual.keys():
+    for name in sorted(told.keys() - actual.keys()):
         yield f"Its docstring tells of {name}, which it does not take."
     # One field may be plain from the first line; what a base class tells need not be told again.
     is_value = dataclasses.is_dataclass(member) or is_model(member)
     if not (is_value and not told and len(actual) == 1):
-        for name in actual.keys() - told.keys() - inherited:
+        for name in sorted(actual.keys() - told.keys() - inherited):
             yield f"Its docstring does not tell of {name}."
     names = vars(inspect.getmodule(member))
-    for name in told.keys() & actual.keys():
+    for name in sorted(told.keys() & actual.keys()):
         stated, default = DEFAULT.search(told[name]), actual[name].default
         if not stated or repr(default) == "<factory>":
             continue
