@@ -1,0 +1,1 @@
+"""Tests of the on-board model; a package, so that they share `conftest` by its name."""
