@@ -86,7 +86,9 @@ def expand(value: Any, environ: Mapping[str, str], source: Source, location: Loc
     if isinstance(value, dict):
         return {key: expand(item, environ, source, (*location, key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [expand(item, environ, source, (*location, index)) for index, item in enumerate(value)]
+        return [
+            expand(item, environ, source, (*location, index)) for index, item in enumerate(value)
+        ]
     if not isinstance(value, str):
         return value
 
@@ -122,7 +124,9 @@ def _check_key(key: SecretStr) -> SecretStr:
     if not text.strip():
         raise ValueError("is empty; write the key, ${VARIABLE}, or leave the line out")
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("holds a space, line break or other character that no key has; copy it again")
+        raise ValueError(
+            "holds a space, line break or other character that no key has; copy it again"
+        )
     return key
 
 
@@ -342,7 +346,9 @@ class RobotConfig(_Frozen):
             raise ConfigError("a robot's configuration is one object, { … }", path=source.name)
         if llm is not None:
             brain = parse_llm(llm, environ, name="--llm")
-            return validate(cls, {**data, "cortex_llm": None}, source, environ, given={"cortex_llm": brain})
+            return validate(
+                cls, {**data, "cortex_llm": None}, source, environ, given={"cortex_llm": brain}
+            )
         return validate(cls, data, source, environ)
 
 

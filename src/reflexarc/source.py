@@ -18,7 +18,9 @@ import json5
 from .errors import ConfigError
 
 # `<string>:5 Unexpected """ at column 3`, the only form json5 0.10 to 0.17 raises.
-_PARSE_ERROR = re.compile(r"^<string>:(?P<line>\d+) (?P<what>.*) at column (?P<column>\d+)$", re.DOTALL)
+_PARSE_ERROR = re.compile(
+    r"^<string>:(?P<line>\d+) (?P<what>.*) at column (?P<column>\d+)$", re.DOTALL
+)
 
 _TOKEN = re.compile(
     r"""
@@ -75,7 +77,9 @@ class Source:
         except UnicodeDecodeError as error:
             raise ConfigError(f"the file is not UTF-8: {error}", path=str(path)) from error
         except OSError as error:
-            raise ConfigError(f"the file cannot be read: {error.strerror}", path=str(path)) from error
+            raise ConfigError(
+                f"the file cannot be read: {error.strerror}", path=str(path)
+            ) from error
 
     def parse(self) -> Any:
         """Parse the text; a key written twice is refused.
@@ -93,14 +97,18 @@ class Source:
         try:
             return json5.loads(self.text, allow_duplicate_keys=False)
         except RecursionError:
-            raise ConfigError("the text is nested too deeply to be a configuration", path=self.name) from None
+            raise ConfigError(
+                "the text is nested too deeply to be a configuration", path=self.name
+            ) from None
         except ValueError as error:
             raise self._not_json5(str(error)) from None
 
     def _not_json5(self, said: str) -> ConfigError:
         found = _PARSE_ERROR.match(said)
         if found:
-            return self.error(f"not JSON5: {found['what']}", int(found["line"]), int(found["column"]))
+            return self.error(
+                f"not JSON5: {found['what']}", int(found["line"]), int(found["column"])
+            )
         seen: set[tuple[str | int, ...]] = set()
         for path, offset in _places(self.text):
             if path in seen:  # json5 names a key written twice, but not its place
@@ -130,7 +138,9 @@ class Source:
             message = f"{message}\n    {shown}\n    {' ' * (column - 1)}^"
         return ConfigError(message, path=self.name, line=line, column=column)
 
-    def error_at(self, location: Location, message: str, *, transparent: str | None = None) -> ConfigError:
+    def error_at(
+        self, location: Location, message: str, *, transparent: str | None = None
+    ) -> ConfigError:
         """Build an error about the value at `location`.
 
         Parameters
@@ -162,7 +172,9 @@ class Source:
 
 def _places(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
     """Yield the path and offset of every key and list element, in order."""
-    open_at: list[str | int] = []  # one entry an open object (its current key) or list (its position)
+    open_at: list[
+        str | int
+    ] = []  # one entry an open object (its current key) or list (its position)
     previous = ""
     previous_offset = 0
     starts_element = False

@@ -67,6 +67,28 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call, as it arrived; servers leave out what they like.
+
+    Parameters
+    ----------
+    name : str, default ""
+        The tool, or a fragment of its name.
+    arguments : str or dict, default ""
+        A fragment of the arguments' JSON text, or all of them as an object.
+    index : int or None, default None
+        Position of the call among the calls of the answer.
+    id : str or None, default None
+        The server's id of the call.
+    """
+
+    name: str = ""
+    arguments: str | dict[str, Any] = ""
+    index: int | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ActionReady:
     """An action is complete and legal; the robot may start it.
 
@@ -213,7 +235,9 @@ class Finished:
             "event": "done",
             "provider": self.provider,
             "model": self.model,
-            "first_action_s": None if self.first_action_s is None else round(self.first_action_s, 4),
+            "first_action_s": None
+            if self.first_action_s is None
+            else round(self.first_action_s, 4),
             "total_s": round(self.total_s, 4),
             "usage": self.usage.to_dict() if self.usage else None,
             "attempts": [attempt.to_dict() for attempt in self.attempts],

@@ -1,0 +1,420 @@
+"""What a model answers, in pieces, becomes complete and legal actions. No I/O, no clock.
+
+A decoder is fed the pieces of one answer in order and gives back each action, or the refusal of it,
+with the piece that completes it. The same answer gives the same actions however it is cut. `close`
+says how the answer ended and raises if the robot cannot rely on it; actions given out before stand.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ValidationError
+
+from .errors import BadOutputError, TruncatedError
+from .scanner import Scanner
+from .types import Action, TextDelta, ToolCallDelta
+from .vocabulary import Refusal
+
+Judge = Callable[[str, object], Action | Refusal]
+"""Decides about one action; `Vocabulary.judge`, or `judge_any`."""
+
+Piece = TextDelta | ToolCallDelta
+
+Ending = Literal["finished", "unmarked", "length", "cut"]
+"""How an answer ended: the server said it was finished; it ended the stream without saying so; the
+token limit cut it; or the connection just ended."""
+
+_SHOWN = 200
+
+
+def judge_any(type_: str, value: object) -> Action | Refusal:
+    """Accept any action whose value is text: the judge where there is no vocabulary.
+
+    Parameters
+    ----------
+    type_ : str
+        Name of the action.
+    value : object
+        Its value.
+
+    Returns
+    -------
+    Action or Refusal
+    """
+    if isinstance(value, str):
+        return Action(type=type_, value=value)
+    shown = json.dumps(value, ensure_ascii=False)
+    return Refusal(type_, shown, f"the value of {type_} must be text, not {shown}")
+
+
+class Decoder(ABC):
+    """One answer, decoded while it arrives."""
+
+    def __init__(self) -> None:
+        self._beginning = ""
+
+    def feed(self, piece: Piece) -> list[Action | Refusal]:
+        """Take the next piece.
+
+        Parameters
+        ----------
+        piece : TextDelta or ToolCallDelta
+            As the server sent it.
+
+        Returns
+        -------
+        list of Action or Refusal
+            What this piece completes, in order.
+        """
+        if isinstance(piece, ToolCallDelta):
+            return self._tool_call(piece)
+        if len(self._beginning) < _SHOWN:
+            self._beginning += piece.text[:_SHOWN]
+        return self._text(piece.text)
+
+    @abstractmethod
+    def close(self, ending: Ending) -> list[Action | Refusal]:
+        """End the answer.
+
+        Parameters
+        ----------
+        ending : {"finished", "unmarked", "length", "cut"}
+            How it ended.
+
+        Returns
+        -------
+        list of Action or Refusal
+            What only the end completes.
+
+        Raises
+        ------
+        TruncatedError
+            If the answer is not known to be whole.
+        BadOutputError
+            If it is whole and holds nothing the robot may do.
+        """
+
+    @abstractmethod
+    def answer(self, output_model: type[BaseModel]) -> BaseModel:
+        """The whole answer, after `close`.
+
+        Parameters
+        ----------
+        output_model : type
+            A pydantic model; where the answer is a list of actions, one with the field ``actions``.
+
+        Returns
+        -------
+        pydantic.BaseModel
+
+        Raises
+        ------
+        BadOutputError
+            If the answer does not fit `output_model`.
+        """
+
+    @abstractmethod
+    def _text(self, text: str) -> list[Action | Refusal]: ...
+
+    @abstractmethod
+    def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]: ...
+
+    def _shown(self) -> str:
+        text = " ".join(self._beginning.split())[:_SHOWN]
+        return f"it begins: {text}" if text else "it is empty"
+
+
+class _ActionDecoder(Decoder):
+    """What the decoders of actions share: the judge, and the account of what it said."""
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__()
+        self._judge = judge
+        self._actions: list[Action] = []
+        self._refusals: list[Refusal] = []
+
+    def answer(self, output_model: type[BaseModel]) -> BaseModel:
+        return _fit(output_model, {"actions": [action.model_dump() for action in self._actions]})
+
+    def _decide(self, type_: str, value: object) -> Action | Refusal:
+        return self._keep(self._judge(type_, value))
+
+    def _keep(self, verdict: Action | Refusal) -> Action | Refusal:
+        if isinstance(verdict, Action):
+            self._actions.append(verdict)
+        else:
+            self._refusals.append(verdict)
+        return verdict
+
+    def _check(self, *, whole: bool, may_be_empty: bool) -> None:
+        if not whole:
+            raise TruncatedError(
+                f"the answer ended early, after {len(self._actions)} complete actions; "
+                "ask again, and raise max_tokens if it happens often"
+            )
+        if not self._actions and self._refusals:
+            reasons = "; ".join(refusal.reason for refusal in self._refusals[:3])
+            raise BadOutputError(f"the model asked only for what the robot may not do: {reasons}")
+        if not self._actions and not may_be_empty:
+            raise BadOutputError(
+                f"the answer holds no action; {self._shown()}. "
+                "Try another value of 'structured', or a larger model"
+            )
+
+
+class JsonActions(_ActionDecoder):
+    """Actions as JSON text, as tool calls, or both.
+
+    Takes ``{"actions": [{"type", "value"}, …]}``, a bare list, a single action and a tool call written
+    as text, each with anything around it. After the first value that holds a legal action, what
+    follows is ignored.
+
+    Parameters
+    ----------
+    judge : callable
+        Decides about each action.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__(judge)
+        self._scanner = Scanner()
+        self._calls: list[_ToolCall] = []
+        self._done = False
+
+    def _text(self, text: str) -> list[Action | Refusal]:
+        return [] if self._done else self._scan(self._scanner, text)
+
+    def _scan(self, scanner: Scanner, text: str, tool: str = "") -> list[Action | Refusal]:
+        verdicts: list[Action | Refusal] = []
+        for kind, value in scanner.feed(text):
+            if kind == "item":
+                verdicts.append(self._item(value))
+            elif kind == "root":
+                verdicts += self._root(value, tool)
+            elif self._actions and not tool:
+                self._done = True
+                break
+        return verdicts
+
+    def _item(self, text: str) -> Action | Refusal:
+        match _object(text):
+            case {"type": str(type_), "value": value}:
+                return self._decide(type_, value)
+            case _:
+                pass
+        reason = 'this is not an action; one looks like {"type": "move", "value": "sit"}'
+        return self._keep(Refusal("", text[:_SHOWN], reason))
+
+    def _root(self, text: str, tool: str) -> list[Action | Refusal]:
+        root = _object(text)
+        if tool:
+            if root is not None:
+                return [self._decide(tool, _argument(root))]
+            return [
+                self._keep(Refusal(tool, text[:_SHOWN], f"the arguments of {tool} are not JSON"))
+            ]
+        match root:
+            case {"type": str(type_), "value": value}:
+                return [self._decide(type_, value)]
+            case {"name": str(name), "arguments": dict()}:
+                return [self._decide(name, _argument(root["arguments"]))]
+            case _:
+                return []
+
+    def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]:
+        call = self._call_of(delta)
+        if delta.name and delta.name != call.name:
+            call.name += delta.name
+        text = delta.arguments if isinstance(delta.arguments, str) else json.dumps(delta.arguments)
+        call.text.append(text)
+        return self._scan(call.scanner, text, call.name)
+
+    def _call_of(self, delta: ToolCallDelta) -> _ToolCall:
+        """The call that a delta belongs to: by id, else by index, else the last one."""
+        id_ = delta.id if delta.id != "null" else None
+        for call in reversed(self._calls):
+            if id_ and call.id:
+                same = id_ == call.id
+            elif delta.index is not None:
+                same = delta.index == call.index
+            else:
+                same = not id_ and not (delta.name and call.scanner.roots)
+            if same:
+                return call
+        call = _ToolCall(id_, delta.index)
+        self._calls.append(call)
+        return call
+
+    def close(self, ending: Ending) -> list[Action | Refusal]:
+        verdicts: list[Action | Refusal] = []
+        for call in self._calls:
+            if not call.scanner.roots and not call.scanner.is_open:
+                verdicts += self._scan(call.scanner, _inner(call.text), call.name)
+        scanners = [self._scanner, *(call.scanner for call in self._calls)]
+        if self._done:
+            scanners.remove(self._scanner)
+        is_open = any(scanner.is_open for scanner in scanners)
+        empty_list = any(scanner.lists for scanner in scanners)
+        whole = not is_open and ending != "cut"
+        if ending != "finished":
+            whole = whole and (self._done or (empty_list and not self._actions))
+        self._check(whole=whole, may_be_empty=empty_list)
+        return verdicts
+
+
+class LineActions(_ActionDecoder):
+    """Actions one a line, ``move sit``: the short form for small models.
+
+    Parameters
+    ----------
+    judge : callable
+        Decides about each action.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__(judge)
+        self._line: list[str] = []
+
+    def _text(self, text: str) -> list[Action | Refusal]:
+        first, *rest = text.split("\n")
+        self._line.append(first)
+        verdicts: list[Action | Refusal] = []
+        for part in rest:
+            verdicts += self._end_line()
+            self._line.append(part)
+        return verdicts
+
+    def _end_line(self) -> list[Action | Refusal]:
+        type_, _, value = "".join(self._line).strip().partition(" ")
+        self._line.clear()
+        return [self._decide(type_, value)] if type_ else []
+
+    def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]:
+        return []
+
+    def close(self, ending: Ending) -> list[Action | Refusal]:
+        finished = ending == "finished"
+        verdicts = self._end_line() if finished else []
+        self._check(whole=finished, may_be_empty=not self._beginning.strip())
+        return verdicts
+
+
+class WholeAnswer(Decoder):
+    """One object of a pydantic model: the first complete one that fits.
+
+    Parameters
+    ----------
+    output_model : type
+        A pydantic model.
+    """
+
+    def __init__(self, output_model: type[BaseModel]) -> None:
+        super().__init__()
+        self._output_model = output_model
+        self._scanner = Scanner(items=False)
+        self._arguments = Scanner(items=False)
+        self._answer: BaseModel | None = None
+        self._mistake = ""
+
+    def _text(self, text: str) -> list[Action | Refusal]:
+        return self._scan(self._scanner, text)
+
+    def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]:
+        arguments = delta.arguments
+        return self._scan(
+            self._arguments, arguments if isinstance(arguments, str) else json.dumps(arguments)
+        )
+
+    def _scan(self, scanner: Scanner, text: str) -> list[Action | Refusal]:
+        for kind, root in scanner.feed(text):
+            if kind == "root" and self._answer is None:
+                try:
+                    self._answer = self._output_model.model_validate(_parse(root))
+                except ValidationError as error:
+                    self._mistake = _mistake(error)
+        return []
+
+    def close(self, ending: Ending) -> list[Action | Refusal]:
+        if ending == "cut" or (
+            self._answer is None and (ending == "length" or self._scanner.is_open)
+        ):
+            raise TruncatedError(
+                f"the answer ended early; {self._shown()}. Ask again, or raise max_tokens"
+            )
+        if self._answer is None:
+            raise BadOutputError(
+                f"the answer does not fit {self._output_model.__name__} ({self._mistake or 'no JSON object'}); "
+                f"{self._shown()}"
+            )
+        return []
+
+    def answer(self, output_model: type[BaseModel]) -> BaseModel:
+        assert self._answer is not None, "close() has raised if there is no answer"
+        return self._answer
+
+
+class _ToolCall:
+    """A tool call while it arrives."""
+
+    __slots__ = ("id", "index", "name", "scanner", "text")
+
+    def __init__(self, id_: str | None, index: int | None) -> None:
+        self.id = id_
+        self.index = index
+        self.name = ""
+        self.scanner = Scanner()
+        self.text: list[str] = []
+
+
+def _parse(text: str) -> Any:
+    """The value of JSON text, or None: line breaks in strings are forgiven, a key written twice is not."""
+    try:
+        return json.loads(text, strict=False, object_pairs_hook=_unique)
+    except ValueError:
+        return None
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    value = _parse(text)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key is written twice")
+    return values
+
+
+def _inner(parts: list[str]) -> str:
+    """The arguments of a call whose JSON text was encoded twice; an object at any rate."""
+    text = "".join(parts).strip() or "{}"
+    value = _parse(text)
+    return value if isinstance(value, str) else "{}" if value is None else ""
+
+
+def _argument(arguments: dict[str, Any]) -> object:
+    """The value of an action from a tool's arguments: the only one, ``action``, or all of them as JSON."""
+    if "action" in arguments:
+        return arguments["action"]
+    if len(arguments) == 1:
+        return next(iter(arguments.values()))
+    return json.dumps(arguments, ensure_ascii=False) if arguments else ""
+
+
+def _fit(output_model: type[BaseModel], data: dict[str, Any]) -> BaseModel:
+    try:
+        return output_model.model_validate(data)
+    except ValidationError as error:
+        raise BadOutputError(
+            f"the answer does not fit {output_model.__name__}: {_mistake(error)}"
+        ) from error
+
+
+def _mistake(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"

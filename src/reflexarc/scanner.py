@@ -1,0 +1,244 @@
+"""Finds complete JSON values in text that arrives in pieces, whatever stands around them.
+
+Small models wrap their answer in prose, fences and ``<think>`` and get its end wrong. The scanner
+looks at each character once and keeps only the value that is open, so its cost is linear and any
+way of cutting the same text gives the same values.
+
+Two kinds of value are reported: an ``item`` is an object in a list under the key ``actions`` or in a
+bare list; a ``root`` is an outermost object without such a list. An item is reported at its closing
+brace, long before its root is complete; the ``end`` of each outermost value is reported too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+DEEPEST = 64
+"""Levels of nesting after which a value is taken for noise."""
+
+_ROOT = re.compile(r"[{\[<]")
+_MARK = re.compile(r'["{}\[\]:,]')
+_STRING_END = re.compile(r'["\\]')
+_NOT_SPACE = re.compile(r"\S")
+_THOUGHT_BEGINS = ("<think>", "<thinking>")
+_THOUGHT_ENDS = re.compile(r"</think(?:ing)?>")
+_LONGEST_TAG = len("</thinking>")
+_MAY_FOLLOW = {"{": '"}', "[": "{]"}
+_CLOSES = {"}": "{", "]": "["}
+
+
+class Found(NamedTuple):
+    """A complete value.
+
+    Parameters
+    ----------
+    kind : {"item", "root", "end"}
+        What it is; see the module.
+    text : str
+        Its JSON text; empty for ``end``.
+    """
+
+    kind: Literal["item", "root", "end"]
+    text: str
+
+
+class Scanner:
+    """Text in, complete JSON values out.
+
+    Parameters
+    ----------
+    items : bool, default True
+        Whether lists of actions are taken apart; if not, every outermost object is a root.
+
+    Attributes
+    ----------
+    lists : int
+        Complete lists of actions seen, also empty ones.
+    roots : int
+        Complete outermost values seen.
+    """
+
+    def __init__(self, *, items: bool = True) -> None:
+        self.lists = 0
+        self.roots = 0
+        self._items = items
+        self._state: Callable[[Scanner, str, int, list[Found]], int] = Scanner._outside
+        self._open: list[str] = []  # an opening mark for each level
+        self._list_level = 0  # the level of the open list of actions; 0 for none
+        self._in_item = False
+        self._collected: list[str] | None = None  # earlier pieces of the value being collected
+        self._from = 0  # where in the current piece that value goes on
+        self._mark = ""  # the last structural mark, to know a key from a value
+        self._word = ""  # the last string outside items, shortened
+        self._tag = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a value, or a thought, has begun and is not complete."""
+        return bool(self._open) or self._state is Scanner._in_thought
+
+    def feed(self, text: str) -> list[Found]:
+        """Take the next piece of text.
+
+        Parameters
+        ----------
+        text : str
+            Any length, also empty.
+
+        Returns
+        -------
+        list of Found
+            The values that this piece completes, in order.
+        """
+        found: list[Found] = []
+        position, end = 0, len(text)
+        self._from = 0
+        while position < end:
+            position = self._state(self, text, position, found)
+        if self._collected is not None:
+            self._collected.append(text[self._from :])
+        return found
+
+    def _outside(self, text: str, position: int, _: list[Found]) -> int:
+        match = _ROOT.search(text, position)
+        if match is None:
+            return len(text)
+        mark = match[0]
+        if mark == "<":
+            self._tag = mark
+            self._state = Scanner._in_tag
+        elif mark == "{" or self._items:
+            self._open.append(mark)
+            self._state = Scanner._after_root
+            if mark == "{":
+                self._collect(match.start())
+        return match.end()
+
+    def _in_tag(self, text: str, position: int, _: list[Found]) -> int:
+        self._tag += text[position]
+        if self._tag in _THOUGHT_BEGINS:
+            self._tag = ""
+            self._state = Scanner._in_thought
+        elif not any(tag.startswith(self._tag) for tag in _THOUGHT_BEGINS):
+            self._state = Scanner._outside
+            return position  # not a thought after all, and this character may open a value
+        return position + 1
+
+    def _in_thought(self, text: str, position: int, _: list[Found]) -> int:
+        window = self._tag + text[position:]
+        match = _THOUGHT_ENDS.search(window)
+        if match is None:
+            self._tag = window[-_LONGEST_TAG:]
+            return len(text)
+        position += match.end() - len(self._tag)
+        self._state = Scanner._outside
+        return position
+
+    def _after_root(self, text: str, position: int, _: list[Found]) -> int:
+        """Check what follows the first brace: prose has braces too, but nothing JSON in them."""
+        match = _NOT_SPACE.search(text, position)
+        if match is None:
+            return len(text)
+        root = self._open[0]
+        if match[0] not in _MAY_FOLLOW[root]:
+            self._abandon()
+        elif root == "[":
+            self._begin_list()
+        else:
+            self._state = Scanner._inside
+        return match.start()
+
+    def _inside(self, text: str, position: int, found: list[Found]) -> int:
+        match = _MARK.search(text, position)
+        if match is None:
+            return len(text)
+        mark, end = match[0], match.end()
+        if mark == '"':
+            self._word = ""
+            self._state = Scanner._in_string
+            return end
+        if mark in "{[":
+            is_list = self._items and mark == "[" and self._mark == ":" and self._word == "actions"
+            self._open.append(mark)
+            if len(self._open) > DEEPEST:
+                self._abandon()
+            elif is_list and not self._in_item:
+                self._begin_list()
+        elif mark in "}]":
+            self._close(mark, text, end, found)
+        self._mark = mark
+        return end
+
+    def _in_list(self, text: str, position: int, found: list[Found]) -> int:
+        """Between the items of a list of actions, where only objects may stand."""
+        match = _NOT_SPACE.search(text, position)
+        if match is None:
+            return len(text)
+        mark, end = match[0], match.end()
+        if mark == "{":
+            self._open.append(mark)
+            self._collect(match.start())
+            self._in_item = True
+            self._state = Scanner._inside
+        elif mark == "]":
+            self.lists += 1
+            self._list_level = 0
+            self._state = Scanner._inside
+            self._close(mark, text, end, found)
+        elif mark != ",":
+            self._abandon()
+            return match.start()
+        return end
+
+    def _in_string(self, text: str, position: int, _: list[Found]) -> int:
+        match = _STRING_END.search(text, position)
+        end = match.start() if match else len(text)
+        if not self._in_item and len(self._word) < _LONGEST_TAG:
+            self._word += text[position:end]
+        if match is None:
+            return end
+        self._state = Scanner._inside if match[0] == '"' else Scanner._escaped
+        return match.end()
+
+    def _escaped(self, text: str, position: int, _: list[Found]) -> int:
+        self._state = Scanner._in_string
+        return position + 1
+
+    def _begin_list(self) -> None:
+        self._collected = None
+        self._list_level = len(self._open)
+        self._state = Scanner._in_list
+
+    def _close(self, mark: str, text: str, end: int, found: list[Found]) -> None:
+        if self._open.pop() != _CLOSES[mark]:
+            self._abandon()
+            return
+        level = len(self._open)
+        if self._in_item and level == self._list_level:
+            found.append(Found("item", self._finish(text, end)))
+            self._in_item = False
+            self._state = Scanner._in_list
+        elif level == 0:
+            self.roots += 1
+            if self._collected is not None:
+                found.append(Found("root", self._finish(text, end)))
+            found.append(Found("end", ""))
+            self._state = Scanner._outside
+
+    def _collect(self, start: int) -> None:
+        self._collected = []
+        self._from = start
+
+    def _finish(self, text: str, end: int) -> str:
+        value = "".join((*(self._collected or ()), text[self._from : end]))
+        self._collected = None
+        return value
+
+    def _abandon(self) -> None:
+        self._open.clear()
+        self._collected = None
+        self._list_level = 0
+        self._in_item = False
+        self._state = Scanner._outside

@@ -1,0 +1,402 @@
+"""What the robot can do: the one place that knows which actions are legal.
+
+A `Vocabulary` is made from OM1's ``agent_actions``. From it come everything a model is told (a
+description, a JSON Schema, tool definitions, a grammar) and the judgement on everything it answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from .config import AgentAction, RobotConfig, did_you_mean
+from .errors import ConfigError
+from .types import Action
+
+LONGEST_TEXT = 2000
+"""Characters a free-text value may have; a robot that speaks longer has a broken model."""
+
+MOST_ACTIONS = 8
+"""Actions one answer may have under a grammar; bounds the answer where a schema cannot."""
+
+# The strictest rule for a tool's name among the servers we speak to (Mistral's, protocols of 2026).
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+_TEXT: tuple[str, ...] | None = None  # free text
+
+# OM1's interfaces by folder name under src/actions, read at its 2025-08-07 snapshot:
+# the description is ours, the values are the interface's enumeration.
+INTERFACES: Mapping[str, tuple[str, tuple[str, ...] | None]] = {
+    "speak": ("Say a short sentence aloud.", _TEXT),
+    "tweet": ("Post a short message.", _TEXT),
+    "move": (
+        "Move the body.",
+        (
+            "stand still",
+            "sit",
+            "dance",
+            "shake paw",
+            "walk",
+            "walk back",
+            "run",
+            "jump",
+            "wag tail",
+        ),
+    ),
+    "face": ("Show a face.", ("cry", "smile", "frown", "think", "joy")),
+    "emotion": ("Show a feeling.", ("happy", "sad", "mad", "curious")),
+    "move_go2_autonomy": (
+        "Move the body.",
+        ("turn left", "turn right", "move forwards", "move back", "stand still"),
+    ),
+    "move_turtle": ("Drive the base.", ("turn left", "turn right", "move forwards", "stand still")),
+    "move_go2_teleops": (
+        "Move the body.",
+        ("stand up", "sit", "shake paw", "dance", "stretch", "stand still"),
+    ),
+    "move_serial_arduino": (
+        "Move the body.",
+        ("be still", "small jump", "medium jump", "big jump"),
+    ),
+    "gps": ("Handle the robot's position.", ("share location", "idle")),
+    "dimo": (
+        "Control the car.",
+        ("idle", "lock doors", "unlock doors", "open frunk", "open trunk"),
+    ),
+    "move_to_peer": ("Go to another robot.", ("idle", "navigate")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """One kind of action.
+
+    Parameters
+    ----------
+    type : str
+        Its name, as in `Action.type`; letters, digits, ``_`` and ``-``, at most 64.
+    values : tuple of str or None
+        The legal values; None is free text of up to `LONGEST_TEXT` characters.
+    description : str, default ""
+        What it is for, for the model.
+    """
+
+    type: str
+    values: tuple[str, ...] | None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something that a model asked for is not done.
+
+    Parameters
+    ----------
+    type, value : str
+        What was asked for, as text, shortened where it is long.
+    reason : str
+        Why not, as a sentence.
+    """
+
+    type: str
+    value: str
+    reason: str
+
+
+class Vocabulary:
+    """The actions of one robot, in the order of its configuration.
+
+    Parameters
+    ----------
+    specs : iterable of ActionSpec
+        At least one; no type twice.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, one twice, or a name or value no model could be told.
+    """
+
+    def __init__(self, specs: Iterable[ActionSpec]) -> None:
+        self.specs = tuple(specs)
+        self._by_type = {spec.type.casefold(): spec for spec in self.specs}
+        self._values = {
+            spec.type: {_folded(value): value for value in spec.values}
+            for spec in self.specs
+            if spec.values is not None
+        }
+        if not self.specs:
+            raise ConfigError("a vocabulary needs at least one action the model may use")
+        if len(self._by_type) < len(self.specs):
+            raise ConfigError("two actions have the same llm_label; give each a name of its own")
+        for spec in self.specs:
+            _check(spec)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({', '.join(spec.type for spec in self.specs)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.specs == other.specs
+
+    def __hash__(self) -> int:
+        return hash(self.specs)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read the vocabulary of a robot's configuration file.
+
+        Parameters
+        ----------
+        path : str or Path
+            A robot in OM1's JSON5 format.
+
+        Returns
+        -------
+        Vocabulary
+
+        Raises
+        ------
+        ConfigError
+            With file, line and column, and what to write instead.
+        """
+        return cls.from_actions(RobotConfig.load(path, os.environ).agent_actions)
+
+    @classmethod
+    def from_actions(cls, actions: Iterable[AgentAction]) -> Self:
+        """Make a vocabulary of OM1's ``agent_actions``.
+
+        Parameters
+        ----------
+        actions : iterable of AgentAction
+            Those with ``exclude_from_prompt`` are left out.
+
+        Returns
+        -------
+        Vocabulary
+
+        Raises
+        ------
+        ConfigError
+            If an interface is unknown and the entry has no ``values`` or ``description`` of its own.
+        """
+        return cls(_spec(action) for action in actions if not action.exclude_from_prompt)
+
+    def judge(self, type_: str, value: object) -> Action | Refusal:
+        """Decide whether the robot may do what a model asked for.
+
+        Letter case and white space around and inside are forgiven, nothing else is: a value is never
+        guessed.
+
+        Parameters
+        ----------
+        type_ : str
+            Name of the action.
+        value : object
+            Anything JSON can hold; only a string can be legal.
+
+        Returns
+        -------
+        Action or Refusal
+            The action spelled as in the configuration, or the reason against it.
+        """
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+        def refuse(reason: str) -> Refusal:
+            return Refusal(_short(type_), _short(shown), reason)
+
+        spec = self._by_type.get(_folded(type_))
+        if spec is None:
+            return refuse(f"the robot has no action '{_short(type_)}', only {self._types()}")
+        if not isinstance(value, str):
+            return refuse(f"the value of {spec.type} must be text, not {_short(shown)}")
+        if spec.values is not None:
+            legal = self._values[spec.type].get(_folded(value))
+            if legal is None:
+                return refuse(
+                    f"'{_short(value)}' is not a value of {spec.type}; {', '.join(spec.values)} are"
+                )
+            return Action(type=spec.type, value=legal)
+        text = value.strip()
+        if not text:
+            return refuse(f"{spec.type} has no text")
+        if len(text) > LONGEST_TEXT:
+            return refuse(
+                f"the text of {spec.type} has {len(text)} characters; {LONGEST_TEXT} are the most"
+            )
+        return Action(type=spec.type, value=text)
+
+    def describe(self) -> str:
+        """The actions as text for a model, one a line.
+
+        Returns
+        -------
+        str
+        """
+        return "\n".join(_described(spec) for spec in self.specs)
+
+    def schema(self) -> dict[str, Any]:
+        """A strict JSON Schema of the answer: one closed branch for each action.
+
+        Returns
+        -------
+        dict
+            Only keywords that every server of 2026 accepts in strict mode.
+        """
+        branches = [
+            _closed_object(
+                {"type": {"type": "string", "enum": [spec.type]}, "value": _value_schema(spec)}
+            )
+            for spec in self.specs
+        ]
+        return _closed_object({"actions": {"type": "array", "items": {"anyOf": branches}}})
+
+    def tools(self) -> list[dict[str, Any]]:
+        """OpenAI-style tool definitions, one for each action, as OM1's later plugins have them.
+
+        Returns
+        -------
+        list of dict
+            Each takes one argument, ``action``.
+        """
+        return [
+            {
+                "type": "function",
+                "function": {
+                    "name": spec.type,
+                    "description": spec.description or f"Perform {spec.type}.",
+                    "parameters": _closed_object({"action": _value_schema(spec)}),
+                    "strict": True,
+                },
+            }
+            for spec in self.specs
+        ]
+
+    def grammar(self) -> str:
+        """A GBNF grammar of the JSON answer without optional white space, for llama.cpp.
+
+        Returns
+        -------
+        str
+            At most `MOST_ACTIONS` actions.
+        """
+        rules = [
+            'root ::= "{\\"actions\\":[" ( action ( "," action ){0,'
+            + str(MOST_ACTIONS - 1)
+            + '} )? "]}"',
+            f"action ::= {' | '.join(f'a{index}' for index in range(len(self.specs)))}",
+        ]
+        for index, spec in enumerate(self.specs):
+            head = _gbnf(f'{{"type":{json.dumps(spec.type)},"value":')
+            if spec.values is None:
+                rules.append(f'a{index} ::= {head} "\\"" text "\\"}}"')
+            else:
+                values = " | ".join(
+                    _gbnf(json.dumps(value, ensure_ascii=False)) for value in spec.values
+                )
+                rules.append(f'a{index} ::= {head} ( {values} ) "}}"')
+        if any(spec.values is None for spec in self.specs):
+            rules.append('text ::= [^"\\\\\\x00-\\x1f]{1,200}')
+        return "\n".join(rules) + "\n"
+
+    def line_grammar(self) -> str:
+        """A GBNF grammar of the line form, ``move sit`` and a line break, for small models.
+
+        Each action appears at most once and in the order of the configuration, those with fixed
+        values before free text: measured, a small model under a free list repeats itself or walks
+        down the list of values.
+
+        Returns
+        -------
+        str
+        """
+        ordered = sorted(self.specs, key=lambda spec: spec.values is None)
+        rules: list[str] = []
+        for index, spec in enumerate(ordered):
+            head = _gbnf(f"{spec.type} ")
+            if spec.values is None:
+                rules.append(f'a{index} ::= {head} [^\\x00-\\x20] [^\\x00-\\x1f]{{0,160}} "\\n"')
+            else:
+                values = " | ".join(_gbnf(value) for value in spec.values)
+                rules.append(f'a{index} ::= {head} ( {values} ) "\\n"')
+        return (
+            f"root ::= {' '.join(f'a{index}?' for index in range(len(ordered)))}\n"
+            + "\n".join(rules)
+            + "\n"
+        )
+
+    def _types(self) -> str:
+        return ", ".join(spec.type for spec in self.specs)
+
+
+def _spec(action: AgentAction) -> ActionSpec:
+    known = INTERFACES.get(action.name)
+    if known is None and action.values is None and action.description is None:
+        raise ConfigError(
+            f"agent_actions names the interface '{action.name}', whose values are not known here; "
+            f'add "values": [...] to it (or "description" alone for free text); '
+            f"{did_you_mean(action.name, INTERFACES)}"
+        )
+    description, values = known or ("", None)
+    return ActionSpec(
+        type=action.llm_label,
+        values=values if action.values is None else action.values,
+        description=description if action.description is None else action.description,
+    )
+
+
+def _check(spec: ActionSpec) -> None:
+    if not _LABEL.fullmatch(spec.type):
+        raise ConfigError(
+            f"the llm_label '{spec.type}' cannot name a tool; use 1 to 64 letters, digits, '_' and '-'"
+        )
+    if spec.values is None:
+        return
+    if not spec.values:
+        raise ConfigError(
+            f"the action '{spec.type}' has an empty list of values; name at least one"
+        )
+    for value in spec.values:
+        if value != value.strip() or not value.isprintable() or not value:
+            raise ConfigError(
+                f"the value {value!r} of '{spec.type}' must be plain text on one line"
+            )
+    if len({_folded(value) for value in spec.values}) < len(spec.values):
+        raise ConfigError(f"the action '{spec.type}' has the same value twice")
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _short(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _described(spec: ActionSpec) -> str:
+    values = "a short text" if spec.values is None else "one of: " + ", ".join(spec.values)
+    return f"{spec.type}: {spec.description} Value: {values}".replace(":  Value", ": value")
+
+
+def _value_schema(spec: ActionSpec) -> dict[str, Any]:
+    return (
+        {"type": "string"} if spec.values is None else {"type": "string", "enum": list(spec.values)}
+    )
+
+
+def _closed_object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _gbnf(text: str) -> str:
+    """A GBNF literal; its escapes are those of C, and JSON's cover what we need."""
+    return json.dumps(text, ensure_ascii=False)
