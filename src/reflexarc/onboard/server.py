@@ -18,8 +18,9 @@ Measured with xllamacpp 2026.10 on two cores:
 
 * ``/health`` answers 200 as soon as the constructor of the server has returned, and a request sent
   at once is served, so the ready line needs no probe.
-* Dropping the server object while a request runs deadlocks, and leaving the interpreter while one
-  runs ends in SIGSEGV: the process leaves by `os._exit`.
+* Dropping the server object deadlocks while a request runs, and sometimes right after the start
+  (1 of 6); leaving the interpreter while a request runs ends in SIGSEGV. So the process leaves by
+  `os._exit` and holds the object until then.
 * The constructor holds the interpreter's lock for the whole load, so no Python code can watch the
   parent meanwhile: SIGTERM keeps its default action, and on Linux the kernel kills the child when
   the parent dies.
@@ -62,8 +63,9 @@ def main() -> None:
     # Only our lines may reach the parent: everything else that is printed goes to stderr.
     lines = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
+    kept: list[object] = []  # the server; held here until the process is gone, see the notes above
     try:
-        code = _serve(sys.stdin.buffer, lines)
+        code = _serve(sys.stdin.buffer, lines, kept)
     except BrokenPipeError:  # the parent is gone
         code = 0
     except Exception:  # noqa: BLE001  the process's outermost loop, and it must end by _exit
@@ -73,8 +75,8 @@ def main() -> None:
     os._exit(code)
 
 
-def _serve(orders: BinaryIO, lines: BinaryIO) -> int:
-    """Start a server, report, and wait for the end of `orders`; the process's exit code."""
+def _serve(orders: BinaryIO, lines: BinaryIO, kept: list[object]) -> int:
+    """Start a server into `kept`, report, and wait for the end of `orders`; the exit code."""
     line = orders.readline()
     if not line:
         return 0
@@ -85,6 +87,7 @@ def _serve(orders: BinaryIO, lines: BinaryIO) -> int:
         _say(lines, {"event": "failed", "message": str(why), "lasting": why.lasting})
         return 1
     load_s = round(time.monotonic() - started, 3)
+    kept.append(server)
     port = int(server.listening_address.rpartition(":")[2])
     _say(lines, {"event": "ready", "port": port, "load_s": load_s})
     while orders.read(4096):
