@@ -268,6 +268,6 @@ class Engine:
                     self._settle(None, None)
                 return _End(f"The on-board engine {death}.", served_s=clock() - began)
         except TimeoutError:
-            return _End(f"The on-board engine was not ready after {rules.start_s:.0f} s.")
+            return _End(f"The on-board engine was not ready after {rules.start_s:g} s.")
         except OSError as error:
             return _End(f"Cannot start the on-board engine: {error}.")

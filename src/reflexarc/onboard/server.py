@@ -125,7 +125,7 @@ def _start(order: dict[str, Any]) -> Any:
 
 def _parameters(params: Any, order: dict[str, Any]) -> Any:
     """llama.cpp's parameters for one robot."""
-    threads = order["threads"] or len(os.sched_getaffinity(0))
+    threads = order["threads"] or _cores()
     params.model.path = order["model"]
     params.model_alias = {order["alias"]}  # else replies name the file's path
     params.n_ctx = order["context_tokens"]
@@ -143,6 +143,13 @@ def _parameters(params: Any, order: dict[str, Any]) -> Any:
     params.endpoint_slots = False  # would show prompts
     params.verbosity = 2  # warnings and errors
     return params
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _die_with_parent() -> None:
