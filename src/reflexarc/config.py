@@ -1,9 +1,9 @@
 """Configuration: robots in OM1's JSON5 format, and the settings of one language model.
 
 Every value is frozen and every unknown key is refused with a "did you mean". ``${VAR}`` and
-``${VAR:-default}`` are expanded in each string after parsing, so that a variable can neither break
-the file nor add keys to it; an empty variable counts as unset. The environment is an argument of the
-functions that read it, nothing else here looks at it.
+``${VAR:-default}`` are expanded in each string after parsing, so that a variable can neither
+break the file nor add keys to it; an empty variable counts as unset. The environment is an argument
+of the functions that read it, nothing else here looks at it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -28,9 +28,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from .errors import ConfigError
-from .source import Location, Source
-from .types import Action
+from reflexarc.errors import ConfigError
+from reflexarc.source import Location, Source
+from reflexarc.types import Action, as_object
 
 # OM1's own pattern, so that OM1's files mean the same here.
 _VARIABLE = re.compile(r"\$\{([^}:-]+)(?::-(.*?))?\}")
@@ -83,11 +83,14 @@ def expand(value: Any, environ: Mapping[str, str], source: Source, location: Loc
     ConfigError
         If a variable without default is unset.
     """
-    if isinstance(value, dict):
-        return {key: expand(item, environ, source, (*location, key)) for key, item in value.items()}
+    if (fields := as_object(value)) is not None:
+        return {
+            key: expand(item, environ, source, (*location, key)) for key, item in fields.items()
+        }
     if isinstance(value, list):
+        items = cast("list[Any]", value)
         return [
-            expand(item, environ, source, (*location, index)) for index, item in enumerate(value)
+            expand(item, environ, source, (*location, index)) for index, item in enumerate(items)
         ]
     if not isinstance(value, str):
         return value
@@ -142,12 +145,12 @@ class _Frozen(BaseModel):
     @classmethod
     def _refuse_unknown_keys(cls, data: Any) -> Any:
         known = [field.alias or name for name, field in cls.model_fields.items()]
-        for key in data if isinstance(data, dict) else ():
+        for key in as_object(data) or ():
             if key not in known:
                 raise PydanticCustomError(
                     "unknown_key",
                     "unknown key '{key}'; {hint}",
-                    {"key": str(key), "hint": did_you_mean(str(key), known)},
+                    {"key": key, "hint": did_you_mean(key, known)},
                 )
         return data
 
@@ -206,9 +209,11 @@ class LLMConfig(_Frozen):
     @classmethod
     def _flatten(cls, data: Any) -> Any:
         """Take OM1's ``{type, config: {…}}`` as well as the flat form."""
-        if isinstance(data, dict) and isinstance(data.get("config"), dict):
-            return {key: value for key, value in data.items() if key != "config"} | data["config"]
-        return data
+        fields = as_object(data) or {}
+        settings = as_object(fields.get("config"))
+        if settings is None:
+            return data
+        return {key: value for key, value in fields.items() if key != "config"} | settings
 
 
 class Sensed(_Frozen):
@@ -342,7 +347,7 @@ class RobotConfig(_Frozen):
         """
         source = Source.read(Path(path))
         data = source.parse()
-        if not isinstance(data, dict):
+        if as_object(data) is None:
             raise ConfigError("a robot's configuration is one object, { … }", path=source.name)
         if llm is not None:
             brain = parse_llm(llm, environ, name="--llm")

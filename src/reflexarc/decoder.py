@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from .errors import BadOutputError, TruncatedError
-from .scanner import Scanner
-from .types import Action, TextDelta, ToolCallDelta
-from .vocabulary import Refusal
+from reflexarc.errors import BadOutputError, TruncatedError
+from reflexarc.scanner import Scanner
+from reflexarc.types import Action, TextDelta, ToolCallDelta, as_object
+from reflexarc.vocabulary import Refusal
 
 Judge = Callable[[str, object], Action | Refusal]
 """Decides about one action; `Vocabulary.judge`, or `judge_any`."""
@@ -138,6 +138,7 @@ class _ActionDecoder(Decoder):
         self._refusals: list[Refusal] = []
 
     def answer(self, output_model: type[BaseModel]) -> BaseModel:
+        """The actions as `output_model`; see `Decoder.answer`."""
         return _fit(output_model, {"actions": [action.model_dump() for action in self._actions]})
 
     def _decide(self, type_: str, value: object) -> Action | Refusal:
@@ -169,9 +170,9 @@ class _ActionDecoder(Decoder):
 class JsonActions(_ActionDecoder):
     """Actions as JSON text, as tool calls, or both.
 
-    Takes ``{"actions": [{"type", "value"}, …]}``, a bare list, a single action and a tool call written
-    as text, each with anything around it. After the first value that holds a legal action, what
-    follows is ignored.
+    Takes ``{"actions": [{"type", "value"}, …]}``, a bare list, a single action and a tool call
+    written as text, each with anything around it. After the first value that holds a legal action,
+    what follows is ignored.
 
     Parameters
     ----------
@@ -201,7 +202,7 @@ class JsonActions(_ActionDecoder):
         return verdicts
 
     def _item(self, text: str) -> Action | Refusal:
-        match _object(text):
+        match as_object(_parse(text)):
             case {"type": str(type_), "value": value}:
                 return self._decide(type_, value)
             case _:
@@ -210,7 +211,7 @@ class JsonActions(_ActionDecoder):
         return self._keep(Refusal("", text[:_SHOWN], reason))
 
     def _root(self, text: str, tool: str) -> list[Action | Refusal]:
-        root = _object(text)
+        root = as_object(_parse(text))
         if tool:
             if root is not None:
                 return [self._decide(tool, _argument(root))]
@@ -250,6 +251,7 @@ class JsonActions(_ActionDecoder):
         return call
 
     def close(self, ending: Ending) -> list[Action | Refusal]:
+        """End the answer; see `Decoder.close`."""
         verdicts: list[Action | Refusal] = []
         for call in self._calls:
             if not call.scanner.roots and not call.scanner.is_open:
@@ -297,6 +299,7 @@ class LineActions(_ActionDecoder):
         return []
 
     def close(self, ending: Ending) -> list[Action | Refusal]:
+        """End the answer, whose last line need not have a line break; see `Decoder.close`."""
         finished = ending == "finished"
         verdicts = self._end_line() if finished else []
         self._check(whole=finished, may_be_empty=not self._beginning.strip())
@@ -339,6 +342,7 @@ class WholeAnswer(Decoder):
         return []
 
     def close(self, ending: Ending) -> list[Action | Refusal]:
+        """End the answer; see `Decoder.close`."""
         if ending == "cut" or (
             self._answer is None and (ending == "length" or self._scanner.is_open)
         ):
@@ -346,13 +350,14 @@ class WholeAnswer(Decoder):
                 f"the answer ended early; {self._shown()}. Ask again, or raise max_tokens"
             )
         if self._answer is None:
+            why = self._mistake or "no JSON object"
             raise BadOutputError(
-                f"the answer does not fit {self._output_model.__name__} ({self._mistake or 'no JSON object'}); "
-                f"{self._shown()}"
+                f"the answer does not fit {self._output_model.__name__} ({why}); {self._shown()}"
             )
         return []
 
     def answer(self, output_model: type[BaseModel]) -> BaseModel:
+        """The object that was found; see `Decoder.answer`."""
         assert self._answer is not None, "close() has raised if there is no answer"
         return self._answer
 
@@ -371,16 +376,11 @@ class _ToolCall:
 
 
 def _parse(text: str) -> Any:
-    """The value of JSON text, or None: line breaks in strings are forgiven, a key written twice is not."""
+    """The value of JSON text, or None; forgives line breaks in strings, but no repeated key."""
     try:
         return json.loads(text, strict=False, object_pairs_hook=_unique)
     except ValueError:
         return None
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    value = _parse(text)
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -398,7 +398,7 @@ def _inner(parts: list[str]) -> str:
 
 
 def _argument(arguments: dict[str, Any]) -> object:
-    """The value of an action from a tool's arguments: the only one, ``action``, or all of them as JSON."""
+    """The value of an action from a tool's arguments: ``action``, the only one, or all as JSON."""
     if "action" in arguments:
         return arguments["action"]
     if len(arguments) == 1:

@@ -3,7 +3,7 @@
 ::
 
     ReflexarcError
-    ├── ConfigError               config            the caller's mistake, found before anything is sent
+    ├── ConfigError               config            the caller's mistake; nothing was sent
     └── LLMError                                    a call to a model failed
         ├── AuthError             auth              the key is missing or refused
         ├── QuotaError            quota             the account is used up; waiting does not help
@@ -25,7 +25,10 @@ happened and what to do about it.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from reflexarc.types import Attempt
 
 Phase = Literal["first_action", "stall", "total"]
 
@@ -87,6 +90,7 @@ class ReflexarcError(Exception):
             ``kind``, ``message``, ``retryable`` always; the other attributes where known.
         """
         known = {name: value for name, value in vars(self).items() if value is not None}
+        known.pop("attempts", None)
         return {"kind": self.kind, **known}
 
 
@@ -121,7 +125,15 @@ class ConfigError(ReflexarcError, ValueError):
 
 
 class LLMError(ReflexarcError):
-    """A call to a model failed; the subclass says how."""
+    """A call to a model failed; the subclass says how.
+
+    Attributes
+    ----------
+    attempts : tuple of Attempt
+        Every try of the call that ended in this error.
+    """
+
+    attempts: tuple[Attempt, ...] = ()
 
 
 class AuthError(LLMError):

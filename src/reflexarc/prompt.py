@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .config import RobotConfig, Sensed
-from .errors import ConfigError
-from .types import CortexOutputModel, Message
-from .vocabulary import Vocabulary
+from reflexarc.config import RobotConfig, Sensed
+from reflexarc.errors import ConfigError
+from reflexarc.types import CortexOutputModel, Message
+from reflexarc.vocabulary import Vocabulary
 
 AnswerForm = Literal["json", "tools"]
 """How the model is asked to write its actions: as one JSON object, or as tool calls."""

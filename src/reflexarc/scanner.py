@@ -1,12 +1,12 @@
 """Finds complete JSON values in text that arrives in pieces, whatever stands around them.
 
 Small models wrap their answer in prose, fences and ``<think>`` and get its end wrong. The scanner
-looks at each character once and keeps only the value that is open, so its cost is linear and any
+looks at each character once and keeps only the value that is open, so its cost is linear, and any
 way of cutting the same text gives the same values.
 
-Two kinds of value are reported: an ``item`` is an object in a list under the key ``actions`` or in a
-bare list; a ``root`` is an outermost object without such a list. An item is reported at its closing
-brace, long before its root is complete; the ``end`` of each outermost value is reported too.
+Two kinds of value are reported: an ``item`` is an object in a list under the key ``actions`` or in
+a bare list; a ``root`` is an outermost object without such a list. An item is reported at its
+closing brace, long before its root is complete; the ``end`` of each outermost value is too.
 """
 
 from __future__ import annotations

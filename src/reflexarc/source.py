@@ -1,7 +1,7 @@
 """A JSON5 text that knows where each of its values stands.
 
-The `json5` package parses (the same one OM1 uses, so both accept and refuse the same files), but its
-result carries no positions. `Source` adds them with one pass over the tokens, made only when an
+The `json5` package parses (the same one OM1 uses, so both accept and refuse the same files), but
+its result carries no positions. `Source` adds them with one pass over the tokens, made only when an
 error has to be located.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import json5
 
-from .errors import ConfigError
+from reflexarc.errors import ConfigError
 
 # `<string>:5 Unexpected """ at column 3`, the only form json5 0.10 to 0.17 raises.
 _PARSE_ERROR = re.compile(
@@ -146,8 +146,8 @@ class Source:
         Parameters
         ----------
         location : sequence of str or int
-            Keys and list positions from the top. Where the text ends earlier than the location does,
-            the deepest part that exists is meant.
+            Keys and list positions from the top. Where the text ends earlier than the location
+            does, the deepest part that exists is meant.
         message : str
             What is wrong there.
         transparent : str or None, default None

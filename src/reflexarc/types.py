@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Json = dict[str, Any]
+"""A JSON object, of unknown content."""
+
 Role = Literal["system", "user", "assistant", "tool"]
+
+
+def as_object(value: object) -> Json | None:
+    """Narrow parsed JSON to an object.
+
+    Parameters
+    ----------
+    value : object
+        Parsed JSON.
+
+    Returns
+    -------
+    dict or None
+        None if it is something else.
+    """
+    return cast("Json", value) if isinstance(value, dict) else None
 
 
 class Action(BaseModel):
@@ -119,7 +138,7 @@ class ActionReady:
 
 @dataclass(frozen=True, slots=True)
 class ActionRefused:
-    """The model asked for something the robot may not do; it is dropped, the others keep their order.
+    """The model asked for what the robot may not do; it is dropped, the others keep their order.
 
     Parameters
     ----------
@@ -170,6 +189,27 @@ class Usage:
             "completion_tokens": self.completion_tokens,
             "cached_tokens": self.cached_tokens,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBy:
+    """The model that answers, as the server names it; it may be another than was asked for."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The server says how the answer ended.
+
+    Parameters
+    ----------
+    reason : {"stop", "length", "filter", "error", "unmarked"}
+        Done; cut by the token limit; held back by a filter; failed; or the stream was closed
+        properly without a reason.
+    """
+
+    reason: Literal["stop", "length", "filter", "error", "unmarked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,4 +284,8 @@ class Finished:
         }
 
 
+Wire = TextDelta | ToolCallDelta | Usage | ServedBy | Stop
+"""What a transport hands up, in the order of arrival."""
+
 Event = TextDelta | ActionReady | ActionRefused | Usage | Finished
+"""What `LLM.stream` gives to its caller."""

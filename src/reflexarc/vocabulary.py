@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from .config import AgentAction, RobotConfig, did_you_mean
-from .errors import ConfigError
-from .types import Action
+from reflexarc.config import AgentAction, RobotConfig, did_you_mean
+from reflexarc.errors import ConfigError
+from reflexarc.types import Action
 
 LONGEST_TEXT = 2000
 """Characters a free-text value may have; a robot that speaks longer has a broken model."""
@@ -182,15 +182,15 @@ class Vocabulary:
         Raises
         ------
         ConfigError
-            If an interface is unknown and the entry has no ``values`` or ``description`` of its own.
+            If an interface is unknown and the entry has no ``values`` or ``description``.
         """
         return cls(_spec(action) for action in actions if not action.exclude_from_prompt)
 
     def judge(self, type_: str, value: object) -> Action | Refusal:
         """Decide whether the robot may do what a model asked for.
 
-        Letter case and white space around and inside are forgiven, nothing else is: a value is never
-        guessed.
+        Letter case and white space around and inside are forgiven, nothing else is: a value is
+        never guessed.
 
         Parameters
         ----------
@@ -352,7 +352,8 @@ def _spec(action: AgentAction) -> ActionSpec:
 def _check(spec: ActionSpec) -> None:
     if not _LABEL.fullmatch(spec.type):
         raise ConfigError(
-            f"the llm_label '{spec.type}' cannot name a tool; use 1 to 64 letters, digits, '_' and '-'"
+            f"the llm_label '{spec.type}' cannot name a tool; "
+            "use 1 to 64 letters, digits, '_' and '-'"
         )
     if spec.values is None:
         return

@@ -1,0 +1,194 @@
+"""A language model as a robot uses it: ask it, or act on its answer while it arrives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
+
+from pydantic import BaseModel
+
+from reflexarc.config import LLMConfig
+from reflexarc.prompt import Prompt
+from reflexarc.types import Action, ActionReady, Event, Finished, Message, Wire
+
+R = TypeVar("R", bound=BaseModel)
+
+Messages = Sequence[Message | Mapping[str, Any]] | None
+
+
+class LLM(ABC, Generic[R]):
+    """One brain: a model, or several behind one face.
+
+    Constructing it opens nothing. Use it inside ``async with``, or call `aclose` when done.
+
+    Attributes
+    ----------
+    name : str
+        The provider, as in ``LLMConfig.type``.
+    """
+
+    name: str
+
+    @abstractmethod
+    def stream(
+        self, prompt: str | Prompt, messages: Messages = None
+    ) -> AsyncGenerator[Event, None]:
+        """Ask, and give out everything that happens as it happens.
+
+        Parameters
+        ----------
+        prompt : str or Prompt
+            What is sensed now, or everything the model is told.
+        messages : sequence of Message or mapping, or None, default None
+            Past turns, oldest first; a mapping has ``role`` and ``content``.
+
+        Yields
+        ------
+        TextDelta, ActionReady, ActionRefused, Usage or Finished
+            `Finished` is the last one, unless an error is raised.
+
+        Raises
+        ------
+        LLMError
+            How the call failed; actions given out before stand.
+        """
+
+    async def ask(self, prompt: str | Prompt, messages: Messages = None) -> R:
+        """Ask, and wait for the whole answer.
+
+        Parameters
+        ----------
+        prompt : str or Prompt
+            What is sensed now, or everything the model is told.
+        messages : sequence of Message or mapping, or None, default None
+            Past turns, oldest first.
+
+        Returns
+        -------
+        pydantic.BaseModel
+            The answer, of the output model that the LLM was made with.
+
+        Raises
+        ------
+        LLMError
+            How the call failed.
+        """
+        async with aclosing(self.stream(prompt, messages)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    return cast("R", event.answer)
+        raise AssertionError("a stream ends with Finished or an error")
+
+    async def act(
+        self, prompt: str | Prompt, messages: Messages = None
+    ) -> AsyncGenerator[Action, None]:
+        """Ask, and give out each action once, as soon as it is complete and legal.
+
+        Parameters
+        ----------
+        prompt : str or Prompt
+            What is sensed now, or everything the model is told.
+        messages : sequence of Message or mapping, or None, default None
+            Past turns, oldest first.
+
+        Yields
+        ------
+        Action
+            In the model's order.
+
+        Raises
+        ------
+        LLMError
+            How the call failed; actions given out before stand.
+        """
+        async with aclosing(self.stream(prompt, messages)) as events:
+            async for event in events:
+                if isinstance(event, ActionReady):
+                    yield event.action
+
+    async def open(self) -> None:
+        """Make ready what the first question would otherwise wait for; optional."""
+        return
+
+    async def aclose(self) -> None:
+        """Close connections and child processes; may be called twice."""
+        return
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a transport sends, before it is put in a provider's words.
+
+    Parameters
+    ----------
+    model : str
+        Model name as the server knows it.
+    messages : tuple of Message
+        As `build_messages` makes them.
+    config : LLMConfig
+        Limits and sampling.
+    schema : dict or None, default None
+        JSON Schema of the answer, for strict structured output.
+    tools : list of dict or None, default None
+        Tool definitions; the model is to call them.
+    grammar : str or None, default None
+        GBNF grammar of the answer, for llama.cpp.
+    json_object : bool, default False
+        Whether to ask for JSON of any shape.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    config: LLMConfig
+    schema: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    grammar: str | None = None
+    json_object: bool = False
+
+
+class Transport(ABC):
+    """How a request travels. It keeps no deadline; who calls it does."""
+
+    @abstractmethod
+    def send(self, request: Request) -> AsyncGenerator[Sequence[Wire], None]:
+        """Send a request and give out what comes back, in batches as they are read.
+
+        Closing the generator, or cancelling it, closes the connection, so that the server stops.
+
+        Parameters
+        ----------
+        request : Request
+            What to send.
+
+        Yields
+        ------
+        sequence of Wire
+            A stream that ends without a `Stop` was cut.
+
+        Raises
+        ------
+        LLMError
+            How it failed.
+        """
+
+    async def aclose(self) -> None:
+        """Close what is open; may be called twice."""
+        return

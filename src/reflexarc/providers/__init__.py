@@ -1,0 +1,1 @@
+"""One file a provider; what they share is a dialect, a transport and `ChatLLM`."""

@@ -1,0 +1,24 @@
+"""Meta's Llama models, on a server that the user names."""
+
+from __future__ import annotations
+
+from reflexarc.llm import R
+from reflexarc.providers.chat import Dialect
+from reflexarc.providers.provider import Provider, ProviderLLM
+
+
+class LlamaLLM(ProviderLLM[R]):
+    """Llama models on llama.cpp, vLLM, Ollama and other servers."""
+
+    provider = Provider(
+        name="LlamaLLM",
+        base_url=None,
+        key_variable=None,
+        model=None,
+        dialect=Dialect(),
+        no_server=(
+            "LlamaLLM needs a base_url: Meta retired its hosted Llama API on 2026-07-06. Name a "
+            "server that has a Llama model, such as http://127.0.0.1:8080/v1, or use OnboardLLM, "
+            "which runs one on the robot"
+        ),
+    )

@@ -1,0 +1,21 @@
+"""Mistral's models: at the vendor by its SDK, or on any server of the chat dialect."""
+
+from __future__ import annotations
+
+from reflexarc.llm import R
+from reflexarc.providers.chat import Dialect
+from reflexarc.providers.provider import Provider, ProviderLLM
+
+
+class MistralLLM(ProviderLLM[R]):
+    """Mistral's models."""
+
+    provider = Provider(
+        name="MistralLLM",
+        base_url="https://api.mistral.ai/v1",
+        key_variable="MISTRAL_API_KEY",
+        model="mistral-small-latest",
+        # stream_options is answered with 422 extra_forbidden; usage comes unasked.
+        dialect=Dialect(stream_usage=False, must_call="any"),
+        hosts=("api.mistral.ai", "api.eu.mistral.ai", "api.us.mistral.ai"),
+    )

@@ -1,0 +1,98 @@
+"""Which name means which LLM: one table, plus what other packages announce.
+
+A package adds a provider by the entry-point group ``reflexarc.providers``: name it as
+``LLMConfig.type`` does, and point to a callable with `ProviderLLM`'s parameters.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, overload
+
+from reflexarc.config import LLMConfig, did_you_mean
+from reflexarc.errors import ConfigError
+from reflexarc.llm import LLM, R
+from reflexarc.types import CortexOutputModel
+from reflexarc.vocabulary import Vocabulary
+
+GROUP = "reflexarc.providers"
+
+PROVIDERS: Mapping[str, str] = {
+    "LlamaLLM": "reflexarc.providers.llama:LlamaLLM",
+    "MistralLLM": "reflexarc.providers.mistral:MistralLLM",
+    "OnboardLLM": "reflexarc.providers.onboard:OnboardLLM",
+}
+"""Name and ``module:Class``; the module is imported on use."""
+
+
+@overload
+def load_llm(
+    config: LLMConfig,
+    *,
+    actions: Vocabulary | None = None,
+    output_model: None = None,
+    environ: Mapping[str, str] | None = None,
+) -> LLM[CortexOutputModel]: ...
+
+
+@overload
+def load_llm(
+    config: LLMConfig,
+    *,
+    actions: Vocabulary | None = None,
+    output_model: type[R],
+    environ: Mapping[str, str] | None = None,
+) -> LLM[R]: ...
+
+
+def load_llm(
+    config: LLMConfig,
+    *,
+    actions: Vocabulary | None = None,
+    output_model: type[Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> LLM[Any]:
+    """Make the LLM that a configuration describes. Nothing is opened or sent yet.
+
+    Parameters
+    ----------
+    config : LLMConfig
+        Its ``type`` names the provider.
+    actions : Vocabulary or None, default None
+        What the robot can do; None accepts any action.
+    output_model : type or None, default None
+        Pydantic model that `LLM.ask` returns; None is `CortexOutputModel`.
+    environ : mapping of str to str or None, default None
+        Where keys are looked up; None is the process's environment.
+
+    Returns
+    -------
+    LLM
+
+    Raises
+    ------
+    ConfigError
+        If the type is unknown, or the configuration does not fit it.
+    UnavailableError
+        If the provider needs a package or model that is not installed.
+    """
+    make = _find(config.type)
+    variables = os.environ if environ is None else environ
+    return make(config, vocabulary=actions, output_model=output_model, environ=variables)
+
+
+def _find(name: str) -> Any:
+    target = PROVIDERS.get(name)
+    if target is not None:
+        module, _, attribute = target.partition(":")
+        return getattr(import_module(module), attribute)
+    from importlib.metadata import entry_points  # 15 ms and 2 MB that most calls do without
+
+    announced = {point.name: point for point in entry_points(group=GROUP)}
+    if name in announced:
+        return announced[name].load()
+    raise ConfigError(
+        f"there is no LLM type '{name}'; {did_you_mean(name, [*PROVIDERS, *announced])}"
+    )
