@@ -150,6 +150,15 @@ def test_a_store_that_cannot_be_written_is_one_sentence(
         ModelStore(tmp_path / "file" / "models", {"tiny": tiny_index.entry}).pull("tiny", print)
 
 
+def test_a_model_that_cannot_be_placed_is_one_sentence(root: Path, tiny_index: TinyIndex) -> None:
+    """Where something else stands in the model's place the error says what the system said."""
+    root.mkdir()
+    (root / "tiny").write_text("no directory")
+    with pytest.raises(UnavailableError, match=r"Cannot store a model in .*store: File exists"):
+        ModelStore(root, {"tiny": tiny_index.entry}).pull("tiny", print)
+    assert files(root) == ["tiny"]
+
+
 @pytest.mark.parametrize("step", ["fetching", "unpacking"])
 def test_an_interrupted_pull_leaves_nothing(root: Path, tiny_index: TinyIndex, step: str) -> None:
     """Ctrl-C at any step leaves the store as it was."""

@@ -20,7 +20,8 @@ import pytest
 from onboard.conftest import alive, seconds_until_gone
 from reflexarc.onboard import server
 
-BY_PATH = [sys.executable, "-P", server.__file__]
+BY_PATH = [sys.executable, "-P", server.__file__]  # as the engine starts it
+BY_NAME = [sys.executable, "-m", server.__name__]  # the same, and coverage can name it
 KEY = "a-key-for-this-test"
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -31,7 +32,7 @@ def start() -> Iterator[Start]:
     """Start server processes that do not outlive the test."""
     begun: list[subprocess.Popen[bytes]] = []
 
-    def start(command: list[str] = BY_PATH) -> subprocess.Popen[bytes]:
+    def start(command: list[str] = BY_NAME) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE
         begun.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe))
         return begun[-1]
@@ -76,7 +77,7 @@ def long_stream(port: int) -> urllib.request.Request:
     return urllib.request.Request(url, json.dumps(body).encode(), headers)
 
 
-@pytest.mark.parametrize("command", [BY_PATH, [sys.executable, "-m", server.__name__]])
+@pytest.mark.parametrize("command", [BY_PATH, BY_NAME], ids=["by path", "by name"])
 def test_ready_means_ready(start: Start, model_path: Path, command: list[str]) -> None:
     """The moment the ready line is out, the health check passes and the key opens the rest."""
     process = start(command)
