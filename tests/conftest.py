@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
@@ -18,6 +19,11 @@ from blockbuster import BlockBuster, blockbuster_ctx
 WATCHED = [name for name in ("reflexarc", "llm") if importlib.util.find_spec(name)]
 SECRET_ENDINGS = ("_API_KEY", "_PROXY")
 PATIENCE_S = 0.5
+SHOWN = 5
+
+# A busy machine is no bug; what hypothesis chooses by itself where CI is set stays.
+hypothesis.settings.register_profile("unhurried", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 class OutsideError(RuntimeError):
@@ -110,7 +116,7 @@ async def leaves_nothing_behind() -> AsyncIterator[None]:
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
         left_tasks = _tasks() - tasks
-        left = [*map(repr, left_tasks), *sorted(_handles() - handles)]
+        left = [*sorted(map(_label, left_tasks)), *sorted(_handles() - handles)]
         if not left:
             return
         if asyncio.get_running_loop().time() > deadline:
@@ -118,7 +124,8 @@ async def leaves_nothing_behind() -> AsyncIterator[None]:
         await asyncio.sleep(0.01)
     for task in left_tasks:
         task.cancel()
-    pytest.fail(f"The test left behind: {'; '.join(left)}")
+    more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+    pytest.fail(f"The test left behind: {', '.join(left[:SHOWN])}{more}.")
 
 
 def _tasks() -> set[asyncio.Task[object]]:
@@ -128,6 +135,10 @@ def _tasks() -> set[asyncio.Task[object]]:
         for task in asyncio.all_tasks()
         if not getattr(task.get_coro(), "__qualname__", "").startswith("TestRunner.")
     }
+
+
+def _label(task: asyncio.Task[object]) -> str:
+    return f"task {task.get_name()} in {getattr(task.get_coro(), '__qualname__', task.get_coro())}"
 
 
 def _handles() -> set[str]:
