@@ -7,7 +7,7 @@ reader takes what any server of the dialect sends, since the reply tells more th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -342,13 +342,17 @@ def _date(text: str | None) -> datetime | None:
         return None
 
 
-def read_event(event: ServerEvent) -> list[Wire]:
+def read_event(
+    event: ServerEvent, understand: Callable[[object], list[Wire]] = read_reply
+) -> list[Wire]:
     """Read one server-sent event.
 
     Parameters
     ----------
     event : ServerEvent
         As it arrived.
+    understand : callable, default read_reply
+        Reads its parsed data.
 
     Returns
     -------
@@ -371,4 +375,4 @@ def read_event(event: ServerEvent) -> list[Wire]:
         raise BadOutputError(f"the server sent an event that is not JSON: {quote(data)}") from None
     if event.name == "error":
         raise read_error(500, {}, reply)
-    return read_reply(reply)
+    return understand(reply)

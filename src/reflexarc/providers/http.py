@@ -6,27 +6,22 @@ per call and half per streamed token, and does not stall at many streams (measur
 
 from __future__ import annotations
 
-import asyncio
-import json
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
-from reflexarc.errors import BadOutputError, ConnectError, LLMError, UnavailableError
+from reflexarc.errors import ConnectError
 from reflexarc.llm import Request, Transport
-from reflexarc.providers.chat import Dialect, quote, read_error, read_event, read_reply
-from reflexarc.providers.sse import EventParser, ServerEvent
-from reflexarc.types import Stop, Wire
-
-LARGEST_REPLY = 8 << 20
-"""Bytes one reply may have in all."""
+from reflexarc.providers.chat import Dialect
+from reflexarc.providers.reply import Body, read_at_most, read_body, read_failure
+from reflexarc.types import Wire
 
 _LARGEST_ERROR = 64 << 10
-_GRACE_S = 0.25
-"""After the end of the answer, how long the rest of the body (usage, a last chunk) may take."""
+_BROKEN = (aiohttp.ClientError, OSError)
 
 # Below the 5 s after which llama.cpp closes an idle connection (measured).
 _IDLE_S = 4.0
@@ -76,19 +71,13 @@ class HttpTransport(Transport):
         address = await self._locate()
         response = await self._post(address, self._dialect.body(request))
         try:
+            body = Body(address.base_url, response.content_type, response.content.readany, _BROKEN)
             if response.status != 200:
-                raise await _read_failure(response, address)
-            media = response.content_type
-            if media == "application/json":
-                yield await _read_whole(response)
-                return
-            if media == "text/html":
-                raise UnavailableError(
-                    f"{address.base_url} answered with a web page; check base_url, and whether the "
-                    "network asks you to log in"
-                )
-            async for batch in _read_stream(response):
-                yield batch
+                text = (await read_at_most(body, _LARGEST_ERROR)).decode("utf-8", "replace")
+                raise read_failure(response.status, response.headers, text, address.api_key)
+            async with aclosing(read_body(body)) as batches:
+                async for batch in batches:
+                    yield batch
         finally:
             response.close()
 
@@ -124,104 +113,6 @@ class HttpTransport(Transport):
         session, self._session = self._session, None
         if session is not None:
             await session.close()
-
-
-async def _read_stream(response: aiohttp.ClientResponse) -> AsyncGenerator[Sequence[Wire], None]:
-    """Give out the pieces of each read; a broken connection just ends them."""
-    parser = EventParser()
-    size = 0
-    stopped = False
-    try:
-        while chunk := await _read_some(response, hurry=stopped):
-            size += len(chunk)
-            if size > LARGEST_REPLY:
-                raise _too_large()
-            batch, failure = _pieces(parser.feed(chunk))
-            if batch:
-                yield batch
-            if failure:
-                raise failure
-            stopped = stopped or any(isinstance(piece, Stop) for piece in batch)
-    except (aiohttp.ClientError, OSError) as error:
-        if size == 0:
-            raise ConnectError(f"the connection broke before the answer began: {error}") from error
-    batch, failure = _pieces(parser.close())
-    if batch:
-        yield batch
-    if failure and not stopped:
-        raise failure
-
-
-async def _read_some(response: aiohttp.ClientResponse, *, hurry: bool) -> bytes:
-    """Read what is there; after the end of the answer, do not wait long for more."""
-    if not hurry:
-        return await response.content.readany()
-    limit = asyncio.timeout(_GRACE_S)
-    try:
-        async with limit:
-            return await response.content.readany()
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        return b""
-
-
-def _pieces(events: list[ServerEvent]) -> tuple[list[Wire], LLMError | None]:
-    """The pieces up to the first failure, and that failure: what came before it stands."""
-    batch: list[Wire] = []
-    for event in events:
-        try:
-            batch += read_event(event)
-        except LLMError as error:
-            return batch, error
-    return batch, None
-
-
-async def _read_whole(response: aiohttp.ClientResponse) -> list[Wire]:
-    """Read a reply that is not streamed, though a stream was asked for."""
-    data = await _read_body(response, LARGEST_REPLY)
-    if len(data) > LARGEST_REPLY:
-        raise _too_large()
-    text = data.decode("utf-8", "replace").strip()
-    try:
-        reply = json.loads(text)
-    except ValueError:
-        raise BadOutputError(f"the server's reply is not JSON: {quote(text)}") from None
-    pieces = read_reply(reply)
-    return (
-        pieces if any(isinstance(piece, Stop) for piece in pieces) else [*pieces, Stop("unmarked")]
-    )
-
-
-async def _read_failure(response: aiohttp.ClientResponse, address: Address) -> LLMError:
-    text = (await _read_body(response, _LARGEST_ERROR)).decode("utf-8", "replace")
-    if address.api_key:
-        text = text.replace(address.api_key, "***")  # some servers quote the key they refuse
-    try:
-        body: object = json.loads(text)
-    except ValueError:
-        body = text
-    return read_error(response.status, response.headers, body)
-
-
-async def _read_body(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """Read up to `most` bytes and the piece that goes beyond it."""
-    parts: list[bytes] = []
-    size = 0
-    try:
-        while size <= most and (chunk := await response.content.readany()):
-            parts.append(chunk)
-            size += len(chunk)
-    except (aiohttp.ClientError, OSError) as error:
-        raise ConnectError(f"the connection broke in the middle of the reply: {error}") from error
-    return b"".join(parts)
-
-
-def _too_large() -> BadOutputError:
-    return BadOutputError(
-        f"the server's reply is larger than {LARGEST_REPLY >> 20} MB; check that base_url names a "
-        "language model"
-    )
 
 
 def _connect_error(address: Address, error: Exception) -> ConnectError:

@@ -1,0 +1,202 @@
+"""The body of a reply, whoever moves its bytes: our own client or a vendor's SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reflexarc.errors import BadOutputError, ConnectError, LLMError, UnavailableError
+from reflexarc.providers.chat import quote, read_error, read_event, read_reply
+from reflexarc.providers.sse import EventParser, ServerEvent
+from reflexarc.types import Stop, Wire
+
+LARGEST_REPLY = 8 << 20
+"""Bytes one reply may have in all."""
+
+_GRACE_S = 0.25
+"""After the end of the answer, how long the rest of the body (usage, a last chunk) may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body of a reply of status 200, still to be read.
+
+    Parameters
+    ----------
+    base_url : str
+        Who answers, for messages.
+    media : str
+        Its content type, without parameters.
+    read : callable
+        Some bytes when awaited, ``b""`` at the end.
+    broken : tuple of type
+        What `read` raises when the connection breaks.
+    understand : callable, default read_reply
+        Reads one parsed event, or one whole reply.
+    """
+
+    base_url: str
+    media: str
+    read: Callable[[], Awaitable[bytes]]
+    broken: tuple[type[Exception], ...]
+    understand: Callable[[object], list[Wire]] = read_reply
+
+
+async def read_body(body: Body) -> AsyncGenerator[Sequence[Wire], None]:
+    """Give out the pieces of a reply as they are read.
+
+    Parameters
+    ----------
+    body : Body
+        What to read.
+
+    Yields
+    ------
+    sequence of Wire
+        A stream that ends without a `Stop` was cut.
+
+    Raises
+    ------
+    LLMError
+        If the reply is an error, or no answer at all.
+    """
+    if body.media == "application/json":
+        yield await _read_whole(body)
+        return
+    if body.media == "text/html":
+        raise UnavailableError(
+            f"{body.base_url} answered with a web page; check base_url, and whether the network "
+            "asks you to log in"
+        )
+    parser = EventParser()
+    size = 0
+    stopped = False
+    try:
+        while chunk := await _read_some(body, hurry=stopped):
+            size += len(chunk)
+            if size > LARGEST_REPLY:
+                raise _too_large()
+            batch, failure = _pieces(body, parser.feed(chunk))
+            if batch:
+                yield batch
+            if failure:
+                raise failure
+            stopped = stopped or any(isinstance(piece, Stop) for piece in batch)
+    except body.broken as error:  # the end is missing, which who reads the pieces will see
+        if size == 0:
+            raise ConnectError(f"the connection broke before the answer began: {error}") from error
+    batch, failure = _pieces(body, parser.close())
+    if batch:
+        yield batch
+    if failure and not stopped:
+        raise failure
+
+
+async def read_at_most(body: Body, most: int) -> bytes:
+    """Read up to `most` bytes, and the piece that goes beyond it.
+
+    Parameters
+    ----------
+    body : Body
+        What to read.
+    most : int
+        Bytes after which no more is read.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    ConnectError
+        If the connection breaks.
+    """
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while size <= most and (chunk := await body.read()):
+            parts.append(chunk)
+            size += len(chunk)
+    except body.broken as error:
+        raise ConnectError(f"the connection broke in the middle of the reply: {error}") from error
+    return b"".join(parts)
+
+
+def read_failure(
+    status: int, headers: Mapping[str, str], text: str, api_key: str | None
+) -> LLMError:
+    """Understand the text of a failure; see `read_error`.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    headers : mapping of str to str
+        Of the reply; case-insensitive.
+    text : str
+        Its body.
+    api_key : str or None
+        Blotted out, since some servers quote the key they refuse.
+
+    Returns
+    -------
+    LLMError
+        To be raised.
+    """
+    if api_key:
+        text = text.replace(api_key, "***")
+    try:
+        body: object = json.loads(text)
+    except ValueError:
+        body = text
+    return read_error(status, headers, body)
+
+
+async def _read_some(body: Body, *, hurry: bool) -> bytes:
+    """Read what is there; after the end of the answer, do not wait long for more."""
+    if not hurry:
+        return await body.read()
+    limit = asyncio.timeout(_GRACE_S)
+    try:
+        async with limit:
+            return await body.read()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        return b""
+
+
+def _pieces(body: Body, events: list[ServerEvent]) -> tuple[list[Wire], LLMError | None]:
+    """The pieces up to the first failure, and that failure: what came before it stands."""
+    batch: list[Wire] = []
+    for event in events:
+        try:
+            batch += read_event(event, body.understand)
+        except LLMError as error:
+            return batch, error
+    return batch, None
+
+
+async def _read_whole(body: Body) -> list[Wire]:
+    """Read a reply that is not streamed, though a stream was asked for."""
+    data = await read_at_most(body, LARGEST_REPLY)
+    if len(data) > LARGEST_REPLY:
+        raise _too_large()
+    text = data.decode("utf-8", "replace").strip()
+    try:
+        reply = json.loads(text)
+    except ValueError:
+        raise BadOutputError(f"the server's reply is not JSON: {quote(text)}") from None
+    pieces = body.understand(reply)
+    return (
+        pieces if any(isinstance(piece, Stop) for piece in pieces) else [*pieces, Stop("unmarked")]
+    )
+
+
+def _too_large() -> BadOutputError:
+    return BadOutputError(
+        f"the server's reply is larger than {LARGEST_REPLY >> 20} MB; check that base_url names a "
+        "language model"
+    )
