@@ -1,0 +1,11 @@
+"""Doubles for tests, and a server that misbehaves on request; all on this machine.
+
+`Server` speaks HTTP byte by byte as a script says, so that a client can be shown every fault a real
+server has. `ScriptedLLM` is a brain whose answers, delays and failures are given.
+"""
+
+from reflexarc.testing.fakes import Asked, ScriptedLLM, Turn
+from reflexarc.testing.reply import Reply, event
+from reflexarc.testing.server import Received, Server
+
+__all__ = ["Asked", "Received", "Reply", "ScriptedLLM", "Server", "Turn", "event"]
