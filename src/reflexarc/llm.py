@@ -189,6 +189,10 @@ class Transport(ABC):
             How it failed.
         """
 
+    async def open(self) -> None:
+        """Make ready what the first request would otherwise wait for; optional."""
+        return
+
     async def aclose(self) -> None:
         """Close what is open; may be called twice."""
         return

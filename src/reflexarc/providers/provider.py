@@ -122,6 +122,10 @@ class ProviderLLM(LLM[R]):
             call.complete(error, loop.time())
             raise
 
+    async def open(self) -> None:
+        """Make the transport ready, so that the first question does not pay for it."""
+        await self._transport.open()
+
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
         await self._transport.aclose()
