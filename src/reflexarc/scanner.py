@@ -127,14 +127,14 @@ class Scanner:
         return position + 1
 
     def _in_thought(self, text: str, position: int, _: list[Found]) -> int:
-        window = self._tag + text[position:]
-        match = _THOUGHT_ENDS.search(window)
+        carried, self._tag = self._tag, ""  # only a piece's beginning has something carried to it
+        window = carried + text if carried else text
+        match = _THOUGHT_ENDS.search(window, position)
         if match is None:
-            self._tag = window[-_LONGEST_TAG:]
+            self._tag = window[max(position, len(window) - _LONGEST_TAG) :]
             return len(text)
-        position += match.end() - len(self._tag)
         self._state = Scanner._outside
-        return position
+        return match.end() - len(carried)
 
     def _after_root(self, text: str, position: int, _: list[Found]) -> int:
         """Check what follows the first brace: prose has braces too, but nothing JSON in them."""
@@ -203,6 +203,8 @@ class Scanner:
         return match.end()
 
     def _escaped(self, text: str, position: int, _: list[Found]) -> int:
+        if len(self._word) < _LONGEST_TAG:
+            self._word += "\\"  # a key with an escape is not `actions`
         self._state = Scanner._in_string
         return position + 1
 
