@@ -6,47 +6,20 @@ per call and half per streamed token, and does not stall at many streams (measur
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
-from reflexarc.errors import ConnectError
 from reflexarc.llm import Request, Transport
 from reflexarc.providers.chat import Dialect
+from reflexarc.providers.connection import IDLE_S, Address, connect_error
 from reflexarc.providers.reply import Body, read_at_most, read_body, read_failure
 from reflexarc.types import Wire
 
 _LARGEST_ERROR = 64 << 10
 _BROKEN = (aiohttp.ClientError, OSError)
-
-# Below the 5 s after which llama.cpp closes an idle connection (measured).
-_IDLE_S = 4.0
-
-# OpenSSL's verify codes for certificates outside their time, as a robot's clock may be.
-_CLOCK_CODES = {9, 10}
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to send a request, and the key to send with it.
-
-    Parameters
-    ----------
-    base_url : str
-        Up to and with ``/v1``.
-    api_key : str or None
-        Sent as a bearer token.
-    """
-
-    base_url: str
-    api_key: str | None
-
-    def __repr__(self) -> str:
-        return f"Address({self.base_url})"
 
 
 class HttpTransport(Transport):
@@ -94,15 +67,15 @@ class HttpTransport(Transport):
             except (aiohttp.ServerDisconnectedError, ConnectionResetError) as error:
                 # Nothing was answered, so asking again is safe; a fresh connection tells why.
                 if last:
-                    raise _connect_error(address, error) from error
+                    raise connect_error(address, error) from error
             except (aiohttp.ClientError, OSError) as error:
-                raise _connect_error(address, error) from error
+                raise connect_error(address, error) from error
         raise AssertionError("unreachable")
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
@@ -113,32 +86,3 @@ class HttpTransport(Transport):
         session, self._session = self._session, None
         if session is not None:
             await session.close()
-
-
-def _connect_error(address: Address, error: Exception) -> ConnectError:
-    """Say why there is no connection; certificates first, since their errors are OSErrors too."""
-    host = address.base_url
-    lasting = False
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        lasting = True
-        reason = error.certificate_error
-        code = reason.verify_code if isinstance(reason, ssl.SSLCertVerificationError) else 0
-        advice = (
-            "check this machine's clock"
-            if code in _CLOCK_CODES
-            else "check base_url, or install the certificate authority that signed it"
-        )
-        said = f"{host} shows a certificate that is not valid ({reason}); {advice}"
-    elif isinstance(error, aiohttp.ClientSSLError):
-        lasting = True
-        said = f"{host} does not speak TLS ({error}); try http:// instead of https://"
-    elif isinstance(error, aiohttp.ClientConnectorDNSError):
-        said = f"the name in {host} cannot be found; check base_url and the network"
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        said = (
-            f"{host} cannot be reached ({error.os_error.strerror}); "
-            "check base_url, and that the server runs"
-        )
-    else:
-        said = f"{host} closed the connection without an answer ({type(error).__name__}); try again"
-    return ConnectError(said, retryable=not lasting)
