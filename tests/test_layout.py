@@ -17,12 +17,12 @@ PACKAGE = SRC / "reflexarc"
 
 # From the bottom up. A module may import what stands below it, and beside it if that makes no ring.
 LAYERS = (
-    ("errors", "types"),
+    ("errors", "schema", "types"),
     ("config", "scanner", "source"),
     ("decoder", "vocabulary"),
     ("prompt",),
-    ("llm",),
-    ("onboard", "providers"),
+    ("call", "llm"),
+    ("onboard", "providers", "registry"),
     ("resilience",),
     ("guard", "memory", "telemetry"),
     ("runtime",),
