@@ -64,12 +64,11 @@ class HttpTransport(Transport):
         for last in (False, True):
             try:
                 return await session.post(url, json=body, headers=headers, allow_redirects=False)
-            except (aiohttp.ServerDisconnectedError, ConnectionResetError) as error:
-                # Nothing was answered, so asking again is safe; a fresh connection tells why.
-                if last:
-                    raise connect_error(address, error) from error
             except (aiohttp.ClientError, OSError) as error:
-                raise connect_error(address, error) from error
+                # A connection that was made and then broke gave no answer, so asking again is safe.
+                # llama.cpp closes after a stream what it has promised to keep alive (measured).
+                if last or isinstance(error, aiohttp.ClientConnectorError):
+                    raise connect_error(address, error) from error
         raise AssertionError("unreachable")
 
     def _opened(self) -> aiohttp.ClientSession:
