@@ -9,6 +9,7 @@ as it stands, since some servers write a failure in mid-stream as bare JSON.
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
 from reflexarc.errors import BadOutputError
@@ -80,20 +81,16 @@ class EventParser:
         return events
 
     def close(self) -> list[ServerEvent]:
-        """End the body: an event without its blank line still counts if its line is whole.
+        """End the body: an event without its blank line still counts if it is whole.
 
         Returns
         -------
         list of ServerEvent
-            At most one, and only where what has arrived ends in ``}`` or ``]``.
+            At most one, and only where what has arrived is a JSON object or list, or ``[DONE]``.
         """
-        line = b"".join(self._rest).rstrip()
-        if line.endswith((b"}", b"]")):
-            event = self._line(line)
-            if event:
-                return [event]
-        event = self._dispatch()
-        return [event] if event and event.data.rstrip().endswith(("}", "]")) else []
+        event = self._line(b"".join(self._rest)) if self._rest else None
+        event = event or self._dispatch()
+        return [event] if event and _is_whole(event.data) else []
 
     def _plain_newlines(self, chunk: bytes) -> bytes:
         if self._skip_newline and chunk.startswith(b"\n"):
@@ -119,7 +116,8 @@ class EventParser:
         value = value.removeprefix(b" ")
         if field == b"data":
             self._data.append(value)
-            self._data_size += len(value)
+            self._data_size += len(value) + 1
+            self._check(self._data_size)
         elif field == b"event":
             self._name = value
         return None
@@ -139,3 +137,14 @@ class EventParser:
                 f"the server sent one event of more than {LARGEST_EVENT // 1024} kB; "
                 "check that base_url names a language model"
             )
+
+
+def _is_whole(data: str) -> bool:
+    """Whether data whose end nobody marked is all there; a cut may fall behind an inner brace."""
+    text = data.strip()
+    if text == "[DONE]":
+        return True
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
