@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reflexarc.llm import R
 from reflexarc.providers.chat import Dialect
+from reflexarc.providers.llama_sdk import LlamaSdkTransport
 from reflexarc.providers.provider import Provider, ProviderLLM
 
 
@@ -22,3 +23,4 @@ class LlamaLLM(ProviderLLM[R]):
             "which runs one on the robot"
         ),
     )
+    sdk = LlamaSdkTransport

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reflexarc.llm import R
 from reflexarc.providers.chat import Dialect
+from reflexarc.providers.mistral_sdk import MistralSdkTransport
 from reflexarc.providers.provider import Provider, ProviderLLM
 
 
@@ -19,3 +20,4 @@ class MistralLLM(ProviderLLM[R]):
         dialect=Dialect(stream_usage=False, must_call="any"),
         hosts=("api.mistral.ai", "api.eu.mistral.ai", "api.us.mistral.ai"),
     )
+    sdk = MistralSdkTransport

@@ -1,0 +1,167 @@
+"""Mistral's own SDK, ``mistralai``, as a transport.
+
+What it would do otherwise, in 3.7.0 (measured 2026-11): send MISTRAL_API_KEY to any server where no
+key is given; follow a redirect, which turns the request into a GET; crash on every stream whose
+model is about to be retired; fail on the OpenAI way of streaming tool calls; leave the connection
+open when it is cancelled between the reply's head and its body; leave its second, synchronous
+client to the garbage collector.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from reflexarc.errors import ConfigError
+from reflexarc.providers.chat import Dialect
+from reflexarc.providers.connection import IDLE_S, Address, connect_error
+from reflexarc.providers.reply import read_failure
+from reflexarc.providers.sdk import Response, SdkTransport, StaleConnectionError
+from reflexarc.types import Json
+
+if TYPE_CHECKING:
+    import httpx2
+    from mistralai.client import Mistral
+
+_log = logging.getLogger(__name__)
+
+# Its hook reads the body of a reply that has this header, which a stream does not allow.
+_RETIRES = "x-model-deprecation-timestamp"
+
+# The clocks of a call are ours; this only keeps the SDK's default of 300 s out of the way.
+_NO_TIMEOUT_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """The SDK's client, the HTTP clients it uses, and the fields it can send."""
+
+    sdk: Mistral
+    http: httpx2.AsyncClient
+    unused: httpx2.Client
+    fields: frozenset[str]
+
+
+class MistralSdkTransport(SdkTransport[_Client]):
+    """Sends requests by ``mistralai``.
+
+    Parameters
+    ----------
+    address : Address
+        The server, and the key to send with a request.
+
+    Raises
+    ------
+    ConfigError
+        If the address does not end in ``/v1``: the SDK always adds it.
+    """
+
+    package = "mistralai"
+    extra = "mistral"
+    dialect = Dialect(stream_usage=False)
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self._server, version, _ = address.base_url.rpartition("/v1")
+        if not version or not address.base_url.endswith("/v1"):
+            raise ConfigError(
+                f"Mistral's SDK reaches only addresses that end in /v1, not {address.base_url}; "
+                "write transport: 'http'"
+            )
+        # Replies whose stream the SDK has not handed over yet, by the task that waits for it.
+        self._arrived: dict[object, httpx2.Response] = {}
+        self._warned = False
+
+    async def aclose(self) -> None:
+        """Close the connections; may be called twice."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.unused.close()
+            await client.http.aclose()
+
+    def _make(self) -> _Client:
+        import httpx2
+        from mistralai.client import Mistral, models
+
+        context = httpx2.create_ssl_context(trust_env=False)  # 60 ms, so one for both
+        http = httpx2.AsyncClient(
+            verify=context,
+            trust_env=False,
+            limits=httpx2.Limits(keepalive_expiry=IDLE_S),
+            event_hooks={"response": [self._arrive]},
+        )
+        unused = httpx2.Client(verify=context, trust_env=False)
+        key = self._address.api_key
+        sdk = Mistral(
+            api_key=lambda: key,  # with plain None it would take MISTRAL_API_KEY, for any server
+            server_url=self._server,
+            async_client=http,
+            client=unused,
+            timeout_ms=_NO_TIMEOUT_MS,
+        )
+        assert sdk.chat  # imports what the first question would otherwise wait for
+        fields = models.ChatCompletionStreamRequest.model_fields.keys() - {"stream"}
+        return _Client(sdk, http, unused, frozenset(fields))
+
+    async def _arrive(self, response: httpx2.Response) -> None:
+        date = response.headers.pop(_RETIRES, None)
+        if date is not None and not self._warned:
+            self._warned = True
+            _log.warning("The server will retire this model on %s; name another one.", date)
+        self._arrived[asyncio.current_task()] = response
+
+    async def _ask(self, client: _Client, fields: Json) -> Response:
+        import httpx2
+        from mistralai.client import errors
+
+        fields = {name: value for name, value in fields.items() if name != "stream"}
+        self._check(client, fields)
+        task = asyncio.current_task()
+        try:
+            stream = await client.sdk.chat.stream_async(**fields)
+            del self._arrived[task]
+            return stream.response
+        except errors.MistralError as error:
+            if error.status_code == 200:  # no stream: the SDK has read it all
+                media = error.headers.get("content-type", "")
+                return httpx2.Response(200, headers={"content-type": media}, text=error.body)
+            raise read_failure(
+                error.status_code, error.headers, error.body, self._address.api_key
+            ) from error
+        except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError) as error:
+            raise StaleConnectionError from error
+        except httpx2.RequestError as error:
+            raise connect_error(self._address, error) from error
+        except ValidationError as error:
+            mistake = error.errors(include_url=False)[0]
+            name = ".".join(map(str, mistake["loc"]))
+            raise ConfigError(
+                f"Mistral's SDK does not send '{name}': {mistake['msg']}; check extra_params"
+            ) from error
+        finally:
+            left = self._arrived.pop(task, None)
+            if left is not None:
+                await left.aclose()
+
+    @staticmethod
+    def _check(client: _Client, fields: Json) -> None:
+        if "grammar" in fields:
+            raise ConfigError(
+                "Mistral's SDK cannot send a grammar; write structured: 'schema', "
+                "or transport: 'http' for a llama.cpp server"
+            )
+        strange = sorted(fields.keys() - client.fields)
+        if strange:
+            raise ConfigError(
+                f"Mistral's SDK cannot send {', '.join(strange)} of extra_params; "
+                "leave it out, or write transport: 'http'"
+            )
+
+    def _broken(self) -> tuple[type[Exception], ...]:
+        import httpx2
+
+        return (httpx2.RequestError, httpx2.StreamError)
