@@ -303,32 +303,6 @@ class Vocabulary:
             rules.append('text ::= [^"\\\\\\x00-\\x1f]{1,200}')
         return "\n".join(rules) + "\n"
 
-    def line_grammar(self) -> str:
-        """A GBNF grammar of the line form, ``move sit`` and a line break, for small models.
-
-        Each action appears at most once and in the order of the configuration, those with fixed
-        values before free text: measured, a small model under a free list repeats itself or walks
-        down the list of values.
-
-        Returns
-        -------
-        str
-        """
-        ordered = sorted(self.specs, key=lambda spec: spec.values is None)
-        rules: list[str] = []
-        for index, spec in enumerate(ordered):
-            head = _gbnf(f"{spec.type} ")
-            if spec.values is None:
-                rules.append(f'a{index} ::= {head} [^\\x00-\\x20] [^\\x00-\\x1f]{{0,160}} "\\n"')
-            else:
-                values = " | ".join(_gbnf(value) for value in spec.values)
-                rules.append(f'a{index} ::= {head} ( {values} ) "\\n"')
-        return (
-            f"root ::= {' '.join(f'a{index}?' for index in range(len(ordered)))}\n"
-            + "\n".join(rules)
-            + "\n"
-        )
-
     def _types(self) -> str:
         return ", ".join(spec.type for spec in self.specs)
 

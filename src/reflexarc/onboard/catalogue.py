@@ -58,4 +58,7 @@ _ENTRIES = (
     ),
 )
 
+DEFAULT = "smollm2-135m-instruct"
+"""The model where a configuration names none."""
+
 MODELS: Mapping[str, ModelEntry] = MappingProxyType({entry.name: entry for entry in _ENTRIES})

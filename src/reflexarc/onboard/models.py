@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Literal
 
 from reflexarc.errors import ConfigError, UnavailableError
-from reflexarc.onboard.catalogue import MODELS, ModelEntry
+from reflexarc.onboard.catalogue import DEFAULT, MODELS, ModelEntry
 from reflexarc.onboard.fetch import alone, fetch
 
 __all__ = [
+    "DEFAULT",
     "MODELS",
     "LocalModel",
     "ModelEntry",

@@ -1,0 +1,222 @@
+"""What ``reflexarc bench`` measures, each by a function that gives figures.
+
+Times on a shared machine are noisy: compare figures of one run with each other, not runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reflexarc.config import RobotConfig, validate
+from reflexarc.decoder import JsonActions, judge_any
+from reflexarc.prompt import Prompt, written
+from reflexarc.registry import load_llm
+from reflexarc.source import Source
+from reflexarc.types import Action, Finished, TextDelta
+from reflexarc.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured number.
+
+    Parameters
+    ----------
+    name : str
+        What it is.
+    value : float
+        How much.
+    unit : str
+        Of what: ``"ms"``, ``"MB"``, ``"us/token"``, ``"%"``.
+    note : str, default ""
+        How it was measured.
+    """
+
+    name: str
+    value: float
+    unit: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name:<44} {self.value:>9.4g} {self.unit:<9} {self.note}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figure as one JSON object."""
+        return {"name": self.name, "value": self.value, "unit": self.unit, "note": self.note}
+
+
+def measure(what: Iterable[str]) -> Iterator[Figure]:
+    """Run benches, and give each figure when it is known.
+
+    Parameters
+    ----------
+    what : iterable of str
+        Keys of `BENCHES`.
+
+    Yields
+    ------
+    Figure
+    """
+    for name in what:
+        yield from BENCHES[name]()
+
+
+# The whole of it runs in the new process: resident memory and time from before the first import.
+_IMPORT = """
+import resource, sys, time
+begun = time.perf_counter()
+import reflexarc
+spent = time.perf_counter() - begun
+sdks = {"aiohttp", "mistralai", "llama_api_client", "xllamacpp", "openai"} & set(sys.modules)
+print(spent * 1e3, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(sdks))
+"""
+
+
+def bench_import(rounds: int = 9) -> Iterator[Figure]:
+    """Measure ``import reflexarc`` in fresh interpreters.
+
+    Parameters
+    ----------
+    rounds : int, default 9
+        Interpreters started; the median counts.
+
+    Yields
+    ------
+    Figure
+    """
+    runs = [
+        [float(part) for part in _output([sys.executable, "-c", _IMPORT]).split()]
+        for _ in range(rounds)
+    ]
+    times, memory, sdks = zip(*runs, strict=True)
+    note = f"median of {rounds} fresh interpreters"
+    yield Figure("import reflexarc", statistics.median(times), "ms", note)
+    yield Figure(
+        "memory after import", statistics.median(memory), "MB", "resident, peak, whole process"
+    )
+    yield Figure("SDKs and clients loaded by it", max(sdks), "", "of 5 looked for")
+
+
+def _output(command: Sequence[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def bench_decoder(piece: int = 4) -> Iterator[Figure]:
+    """Measure the decoder on answers of 2 kB, 32 kB and 1 MB.
+
+    Parameters
+    ----------
+    piece : int, default 4
+        Characters of a token.
+
+    Yields
+    ------
+    Figure
+    """
+    for size, rounds in ((2_000, 50), (32_000, 5), (1_000_000, 1)):
+        action = Action(type="speak", value='Hello {there}, "friend", how are you today?')
+        answer = written([action] * (size // 75))
+        pieces = [TextDelta(answer[at : at + piece]) for at in range(0, len(answer), piece)]
+        times = [_time(lambda: _decode(pieces)) for _ in range(rounds)]  # noqa: B023 - runs at once
+        per_token = statistics.median(times) / len(pieces) * 1e6
+        note = f"{len(pieces)} tokens, {size // 75} actions, median of {rounds}"
+        yield Figure(f"decoder, answer of {len(answer) / 1e3:.0f} kB", per_token, "us/token", note)
+
+
+def _decode(pieces: Sequence[TextDelta]) -> None:
+    decoder = JsonActions(judge_any)
+    for piece in pieces:
+        decoder.feed(piece)
+    decoder.close("finished")
+
+
+def _time(function: Callable[[], None]) -> float:
+    begun = time.perf_counter()
+    function()
+    return time.perf_counter() - begun
+
+
+_DOG: Mapping[str, Any] = {
+    "name": "spot",
+    "hertz": 1,
+    "system_prompt_base": "You are Spot, a friendly robot dog.",
+    "cortex_llm": {"type": "OnboardLLM", "config": {"timeout": 60}},
+    "agent_actions": [
+        {"name": "move", "llm_label": "move"},
+        {"name": "emotion", "llm_label": "emotion"},
+        {"name": "speak", "llm_label": "speak"},
+    ],
+}
+
+_HEARD = (
+    "please sit down", "come here boy", "give me your paw", "dance for us", "jump up", "good boy",
+    "walk with me", "run to the door", "stop right there", "are you happy?", "go back a bit",
+    "let me see you wag that tail",
+)  # fmt: skip
+
+
+def bench_onboard(ticks: int = 24) -> Iterator[Figure]:
+    """Measure the on-board model in steady ticks of a robot dog.
+
+    Parameters
+    ----------
+    ticks : int, default 24
+        Measured after one that warms up.
+
+    Yields
+    ------
+    Figure
+    """
+    begun = time.perf_counter()
+    robot = _robot()
+    ready_s, warm_s, finished = asyncio.run(_ticks(robot, ticks, begun))
+    first = sorted(each.first_action_s for each in finished if each.first_action_s is not None)
+    total = sorted(each.total_s for each in finished)
+    usage = [each.usage for each in finished if each.usage]
+    read = sum(each.prompt_tokens for each in usage)
+    note = f"{len(finished)} warm ticks"
+    yield Figure("on-board: engine ready", ready_s, "s", "child started, model loaded")
+    yield Figure("on-board: first question of all", warm_s, "s", "reads the whole prompt")
+    yield Figure("on-board: first action, p50", statistics.median(first), "s", note)
+    yield Figure("on-board: first action, p95", first[int(0.95 * (len(first) - 1))], "s", note)
+    yield Figure("on-board: whole answer, p50", statistics.median(total), "s", note)
+    reused = sum(each.cached_tokens for each in usage) / read
+    yield Figure(
+        "on-board: prompt tokens reused", 100 * reused, "%", f"{read // len(usage)} a tick"
+    )
+
+
+def _robot() -> RobotConfig:
+    return validate(RobotConfig, dict(_DOG), Source("", "bench"), os.environ)
+
+
+async def _ticks(
+    robot: RobotConfig, ticks: int, begun: float
+) -> tuple[float, float, list[Finished]]:
+    vocabulary = Vocabulary.from_actions(robot.agent_actions)
+    prompt = Prompt.for_robot(robot)
+    finished: list[Finished] = []
+    async with load_llm(robot.cortex_llm, actions=vocabulary) as llm:
+        ready_s = time.perf_counter() - begun
+        for tick in range(ticks + 1):
+            heard = f"A person says: {_HEARD[tick % len(_HEARD)]}"
+            async for event in llm.stream(prompt.at(heard)):
+                if isinstance(event, Finished):
+                    finished.append(event)
+    return ready_s, finished[0].total_s, finished[1:]
+
+
+BENCHES: Mapping[str, Callable[[], Iterator[Figure]]] = {
+    "import": bench_import,
+    "decoder": bench_decoder,
+    "onboard": bench_onboard,
+}
+"""Name on the command line and what it runs."""

@@ -1,0 +1,256 @@
+"""The commands. Each reads its files and the environment here, and hands values to the library."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Generator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from reflexarc.cli.report import Report
+from reflexarc.config import RobotConfig
+from reflexarc.errors import ConfigError, LLMError, ReflexarcError
+from reflexarc.llm import LLM
+from reflexarc.prompt import Prompt
+from reflexarc.registry import load_llm
+from reflexarc.runtime.inputs import Input, Lines, Script
+from reflexarc.runtime.loop import Loop
+from reflexarc.vocabulary import Vocabulary
+
+WORLD_FAILED = 1
+CALLER_MISTAKEN = 2
+
+INPUTS = ("ConsoleInput",)
+CONNECTORS = ("console",)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The shortest path from what a robot senses to what it does, through a language model.",
+)
+models = typer.Typer(no_args_is_help=True, help="The on-board models.")
+config = typer.Typer(no_args_is_help=True, help="Robots' configuration files.")
+app.add_typer(models, name="models")
+app.add_typer(config, name="config")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+Llm = Annotated[
+    str | None,
+    typer.Option("--llm", metavar="JSON", help='Another brain: {"type": "LlamaLLM", …}.'),
+]
+Robot = Annotated[Path, typer.Argument(metavar="FILE", help="A robot, in OM1's JSON5 format.")]
+
+
+@app.command()
+def ask(
+    text: Annotated[str, typer.Argument(help="What the robot senses.")],
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="The robot.")],
+    llm: Llm = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask one question, and show each action as soon as it is ready."""
+    report = Report(as_json=as_json)
+    with _failures(report):
+        robot = RobotConfig.load(config, os.environ, llm=llm)
+        _run(_ask(_brain(robot), Prompt.for_robot(robot).at(text), report))
+
+
+async def _ask(brain: LLM[Any], prompt: Prompt, report: Report) -> None:
+    async with brain, aclosing(brain.stream(prompt)) as events:
+        async for event in events:
+            report.event(event)
+
+
+@app.command()
+def run(
+    file: Robot,
+    say: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Sense this, one text a tick, then end; repeatable."),
+    ] = None,
+    llm: Llm = None,
+    as_json: AsJson = False,
+    no_web: Annotated[
+        bool, typer.Option("--no-web", help="Without the page (this version has none).")
+    ] = False,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Replace hardware that is not here by the console.")
+    ] = False,
+) -> None:
+    """Run a robot: it hears what you type, and acts."""
+    del no_web
+    report = Report(as_json=as_json)
+    with _failures(report):
+        robot = RobotConfig.load(file, os.environ, llm=llm)
+        _check_hardware(robot, report, simulate=simulate)
+        failures = _run(_loop(robot, say, report))
+    if failures and say:
+        raise typer.Exit(WORLD_FAILED)
+
+
+async def _loop(robot: RobotConfig, say: list[str] | None, report: Report) -> int:
+    inputs: list[Input] = [Script(say) if say else Lines()]
+    async with _brain(robot) as brain:
+        loop = Loop(
+            brain,
+            Prompt.for_robot(robot),
+            hertz=robot.hertz,
+            history_length=robot.cortex_llm.history_length,
+            inputs=inputs,
+            observe=report.event,
+        )
+        if not say:
+            report.say(
+                f"[bold]{escape(robot.name)}[/] listens. Type what a person says, and press Enter; "
+                "Ctrl-C ends it."
+            )
+        await loop.run()
+    return loop.failures
+
+
+def _check_hardware(robot: RobotConfig, report: Report, *, simulate: bool) -> None:
+    """Refuse, or replace by the console, what this robot has and we cannot drive."""
+    absent = sorted(
+        {each.type for each in robot.agent_inputs if each.type not in INPUTS}
+        | {
+            f"{each.llm_label} by {each.connector}"
+            for each in robot.agent_actions
+            if each.connector and each.connector not in CONNECTORS
+        }
+    )
+    if not absent:
+        return
+    names = ", ".join(absent)
+    if not simulate:
+        raise ConfigError(
+            f"the robot names hardware that is not here: {names}; "
+            "add --simulate to use the console in its place"
+        )
+    report.say(f"[yellow]Simulated on the console:[/] {escape(names)}")
+
+
+@models.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """Show the known models, and which are here."""
+    from reflexarc.onboard.models import MODELS
+
+    report = Report(as_json=as_json)
+    with _failures(report):
+        store = _store()
+        for name in MODELS:
+            status = store.status(name)
+            if as_json:
+                report.data({"event": "model", "name": name, "state": status.state})
+            else:
+                report.say(f"{name:<24} {status.state:<8} {escape(status.message)}")
+
+
+@models.command()
+def pull(name: Annotated[str, typer.Argument(help="A known model.")] = "") -> None:
+    """Fetch a model; does nothing if it is here and whole."""
+    report = Report(as_json=False)
+    with _failures(report):
+        from reflexarc.onboard.models import DEFAULT
+
+        path = _store().pull(name or DEFAULT, report.plain)
+        report.plain(str(path))
+
+
+@models.command()
+def verify(name: Annotated[str, typer.Argument(help="A known model.")] = "") -> None:
+    """Check a model's file against its hash."""
+    report = Report(as_json=False)
+    with _failures(report):
+        from reflexarc.onboard.models import DEFAULT
+
+        status = _store().verify(name or DEFAULT)
+        report.plain(status.message)
+    if status.state != "intact":
+        raise typer.Exit(WORLD_FAILED)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of a robot's file, for editors."""
+    typer.echo(json.dumps(RobotConfig.model_json_schema(), indent=2))
+
+
+@config.command()
+def check(file: Robot) -> None:
+    """Check a robot's file; a mistake is shown with line and column."""
+    report = Report(as_json=False)
+    with _failures(report):
+        robot = RobotConfig.load(file, os.environ)
+        vocabulary = Vocabulary.from_actions(robot.agent_actions)
+        load_llm(robot.cortex_llm, actions=vocabulary)
+        types = ", ".join(spec.type for spec in vocabulary.specs)
+        report.say(f"{escape(str(file))} is right: {escape(robot.name)} can {escape(types)}.")
+
+
+@app.command()
+def bench(
+    what: Annotated[
+        list[str] | None, typer.Argument(metavar="[import|decoder|onboard]…", help="All if none.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure this machine: import, decoder, and the on-board model's time to first action."""
+    from reflexarc.bench import BENCHES, measure
+
+    report = Report(as_json=as_json)
+    with _failures(report):
+        unknown = set(what or ()) - set(BENCHES)
+        if unknown:
+            raise ConfigError(
+                f"nothing called {unknown.pop()} is measured; {', '.join(BENCHES)} are"
+            )
+        for figure in measure(what or list(BENCHES)):
+            if as_json:
+                report.data({"event": "figure", **figure.to_dict()})
+            else:
+                report.plain(str(figure))
+
+
+def _brain(robot: RobotConfig) -> LLM[Any]:
+    return load_llm(robot.cortex_llm, actions=Vocabulary.from_actions(robot.agent_actions))
+
+
+def _store() -> Any:
+    from reflexarc.onboard.models import ModelStore, default_root
+
+    return ModelStore(default_root(os.environ))
+
+
+def _run(main: Coroutine[Any, Any, Any]) -> Any:
+    """Run to the end; SIGTERM ends it as cleanly as Ctrl-C does."""
+
+    async def guarded() -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await main
+
+    return asyncio.run(guarded())
+
+
+@contextmanager
+def _failures(report: Report) -> Generator[None]:
+    """Turn errors into a sentence and an exit code."""
+    try:
+        yield
+    except ReflexarcError as error:
+        report.error(error)
+        raise typer.Exit(WORLD_FAILED if isinstance(error, LLMError) else CALLER_MISTAKEN) from None
+    except asyncio.CancelledError:
+        raise typer.Exit(128 + signal.SIGTERM) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        raise typer.Exit(128 + signal.SIGINT) from None

@@ -1,0 +1,119 @@
+"""The line form of an answer, one action a line, for models too small to write JSON well.
+
+``move sit`` costs 0.4 of the time of its JSON and is given out at its line break. A value that
+begins with another one (``walk back`` beside ``walk``) is spelled the other way round, ``back
+walk``: a small model that has written ``walk`` ends the line there, whatever the examples say
+(measured; it lifted a dog from 45 to 57 of 63 situations).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from reflexarc.types import Action
+from reflexarc.vocabulary import ActionSpec, Refusal, Vocabulary
+
+LONGEST_LINE = 160
+"""Characters a free text may have on its line."""
+
+
+class LineForm:
+    """A vocabulary as lines.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        The robot's actions.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._word_of = {spec.type: _words(spec.values or ()) for spec in vocabulary.specs}
+        self._value_of = {
+            type_: {word: value for value, word in words.items()}
+            for type_, words in self._word_of.items()
+        }
+
+    def write(self, actions: Iterable[Action]) -> str:
+        """Actions as lines.
+
+        Parameters
+        ----------
+        actions : iterable of Action
+            Of this vocabulary; others are written as they are.
+
+        Returns
+        -------
+        str
+            Each line with its line break.
+        """
+        return "".join(
+            f"{action.type} {self._word_of.get(action.type, {}).get(action.value, action.value)}\n"
+            for action in actions
+        )
+
+    def judge(self, type_: str, value: object) -> Action | Refusal:
+        """Decide about an action that is spelled as in its line; see `Vocabulary.judge`.
+
+        Parameters
+        ----------
+        type_ : str
+            Name of the action.
+        value : object
+            The rest of the line.
+
+        Returns
+        -------
+        Action or Refusal
+        """
+        words = self._value_of.get(type_, {})
+        spelled = words.get(value, value) if isinstance(value, str) else value
+        return self._vocabulary.judge(type_, spelled)
+
+    def describe(self) -> str:
+        """The actions as text for a model, one a line.
+
+        Returns
+        -------
+        str
+        """
+        return "\n".join(
+            f"{type_}: {', '.join(words.values()) or 'a short sentence'}"
+            for type_, words in self._word_of.items()
+        )
+
+    def grammar(self) -> str:
+        """A GBNF grammar: each action at most once, in the order of the configuration.
+
+        Measured, a small model under a free list repeats itself or walks down the list of values.
+
+        Returns
+        -------
+        str
+        """
+        specs = self._vocabulary.specs
+        rules = [f"root ::= {' '.join(f'a{index}?' for index in range(len(specs)))}"]
+        rules += [f"a{index} ::= {self._rule(spec)}" for index, spec in enumerate(specs)]
+        return "\n".join(rules) + "\n"
+
+    def _rule(self, spec: ActionSpec) -> str:
+        # GBNF's escapes are those of C; JSON's are the ones among them that a line can need.
+        head = json.dumps(f"{spec.type} ", ensure_ascii=False)
+        if spec.values is None:
+            return f'{head} [^\\x00-\\x20] [^\\x00-\\x1f]{{0,{LONGEST_LINE - 1}}} "\\n"'
+        words = self._word_of[spec.type].values()
+        alternatives = " | ".join(json.dumps(word, ensure_ascii=False) for word in words)
+        return f'{head} ( {alternatives} ) "\\n"'
+
+
+def _words(values: tuple[str, ...]) -> dict[str, str]:
+    """How each value is spelled in its line; the other way round only where that is unique."""
+    words = {value: value for value in values}
+    for value in values:
+        for start in values:
+            rest = value.removeprefix(f"{start} ")
+            turned = f"{rest} {start}"
+            if rest != value and turned not in values and turned not in words.values():
+                words[value] = turned
+    return words

@@ -1,0 +1,141 @@
+"""A small Llama-architecture model on the robot itself: no key, no network.
+
+The engine is llama.cpp in a child process, spoken to like any other server. A model of 135 million
+parameters acts best when it continues a text: a heading, the robot's examples, what is sensed now,
+each answered in the line form, ``move sit``, under a grammar of the robot's vocabulary. The
+examples never change, so the server has them in its prefix cache (see docs/decisions/0020).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from reflexarc.decoder import Decoder, JsonActions, LineActions, judge_any
+from reflexarc.errors import ConfigError
+from reflexarc.lines import LineForm
+from reflexarc.llm import R, Request, Transport
+from reflexarc.onboard.engine import Engine
+from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find
+from reflexarc.prompt import Prompt
+from reflexarc.providers.chat import Dialect
+from reflexarc.providers.http import Address, HttpTransport
+from reflexarc.providers.provider import Provider, ProviderLLM
+from reflexarc.types import Action, Message, TextDelta
+
+_INSTRUCTION = "For each situation, write what you do, one action a line."
+
+CONTEXT_TOKENS = 4096
+"""Tokens of prompt and answer together."""
+
+
+class OnboardLLM(ProviderLLM[R]):
+    """A GGUF model in a child process of ours; opening it starts the child."""
+
+    provider = Provider(
+        name="OnboardLLM",
+        base_url=None,
+        key_variable=None,
+        model=DEFAULT,
+        dialect=Dialect(),
+    )
+
+    async def open(self) -> None:
+        """Find the model and start its engine; does nothing if it runs.
+
+        Raises
+        ------
+        ConfigError
+            If the model is neither known nor a GGUF file.
+        UnavailableError
+            If the model has not been fetched, or the engine is not installed or does not start.
+        """
+        await self._located()
+
+    async def aclose(self) -> None:
+        """Close the connections and end the child; may be called twice."""
+        await super().aclose()
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.aclose()
+
+    def _make_transport(self, environ: Mapping[str, str]) -> Transport:
+        for name in ("base_url", "api_key"):
+            if getattr(self.config, name) is not None:
+                raise ConfigError(
+                    f"OnboardLLM runs its own server and takes no {name}; "
+                    "LlamaLLM is for a server that runs already"
+                )
+        if self.config.transport == "sdk":
+            raise ConfigError("OnboardLLM has no SDK transport; leave transport out")
+        self._store = ModelStore(default_root(environ))
+        self._engine: Engine | None = None
+        self._starting = asyncio.Lock()
+        return HttpTransport(self._located, Dialect())
+
+    async def _located(self) -> Address:
+        async with self._starting:
+            if self._engine is None:
+                # In a thread: it reads files.
+                local = await asyncio.to_thread(find, self.model, self._store)
+                context = min(CONTEXT_TOKENS, local.context_tokens or CONTEXT_TOKENS)
+                engine = Engine(local.path, alias=local.name, context_tokens=context)
+                self._engine = await engine.__aenter__()
+        endpoint = await self._engine.ready()
+        return Address(endpoint.base_url, endpoint.api_key)
+
+    def _request(self, prompt: Prompt) -> Request:
+        config = self.config
+        if config.temperature is None:
+            config = config.model_copy(update={"temperature": 0.0})
+        if (lines := self._lines()) is None:
+            return replace(super()._request(prompt), config=config)
+        return Request(self.model, line_messages(prompt, lines), config, grammar=lines.grammar())
+
+    def _decoder(self) -> Decoder:
+        lines = self._lines()
+        return super()._decoder() if lines is None else LineActions(lines.judge)
+
+    def _lines(self) -> LineForm | None:
+        """The line form, unless the configuration asks for another or there is no vocabulary."""
+        if self.vocabulary is None or self.config.structured != "auto":
+            return None
+        return LineForm(self.vocabulary)
+
+
+def line_messages(prompt: Prompt, lines: LineForm) -> tuple[Message, Message]:
+    """The prompt as a text to be continued in the line form.
+
+    Parameters
+    ----------
+    prompt : Prompt
+        What to say.
+    lines : LineForm
+        The robot's actions.
+
+    Returns
+    -------
+    tuple of Message
+        The heading as the user's turn, and the beginning of the assistant's, which llama.cpp
+        continues.
+    """
+    heading = [prompt.system, _INSTRUCTION, lines.describe()]
+    blocks = [_block(example.sensed, lines.write(example.actions)) for example in prompt.examples]
+    for sensed, answer in zip(prompt.history[::2], prompt.history[1::2], strict=False):
+        blocks.append(_block(sensed.content, lines.write(_actions(answer.content))))
+    blocks.append(_block(prompt.situation, ""))
+    return (
+        Message("user", "\n".join(part.strip() for part in heading if part.strip())),
+        Message("assistant", "\n".join(blocks)),
+    )
+
+
+def _block(sensed: str, lines: str) -> str:
+    return f"> {' '.join(sensed.split())}\n{lines}"
+
+
+def _actions(answer: str) -> list[Action]:
+    """The actions in a past answer, which history keeps as JSON."""
+    verdicts = JsonActions(judge_any).feed(TextDelta(answer))
+    return [verdict for verdict in verdicts if isinstance(verdict, Action)]

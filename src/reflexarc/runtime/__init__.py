@@ -1,0 +1,1 @@
+"""The robot's loop: what is sensed becomes a prompt, the answer becomes movement."""

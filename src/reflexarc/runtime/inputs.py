@@ -1,0 +1,142 @@
+"""What the robot senses, as text.
+
+An input puts text on the board and the loop takes it off once a tick. Of what one source senses
+between two ticks the newest wins, as a robot should act on what is so now. `Script` is the
+exception: it hands over one text a tick, none is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable
+
+
+class Board:
+    """Where inputs put what they sense; the newest of each source stays.
+
+    Use it from the event loop's thread.
+    """
+
+    def __init__(self) -> None:
+        self._newest: dict[str, str] = {}
+        self._changed = asyncio.Event()
+
+    @property
+    def filled(self) -> bool:
+        """Whether something new has been sensed, be it silence."""
+        return self._changed.is_set()
+
+    def put(self, source: str, text: str) -> None:
+        """Put what a source senses now in place of what it sensed before.
+
+        Parameters
+        ----------
+        source : str
+            Name of the input.
+        text : str
+            What it senses, as a sentence.
+        """
+        self._newest[source] = text
+        self._changed.set()
+
+    def take(self) -> str:
+        """Take everything off.
+
+        Returns
+        -------
+        str
+            One line a source; empty if nothing new was sensed.
+        """
+        sensed = "\n".join(self._newest.values())
+        self._newest.clear()
+        self._changed.clear()
+        return sensed
+
+    async def wait(self) -> None:
+        """Wait until something is on the board."""
+        await self._changed.wait()
+
+
+class Input(ABC):
+    """Something the robot senses with."""
+
+    @abstractmethod
+    async def run(self, board: Board) -> None:
+        """Put on the board what is sensed, until there is nothing more to come.
+
+        Parameters
+        ----------
+        board : Board
+            Where to.
+        """
+
+    async def ticked(self) -> None:
+        """Hear that a tick is over; optional."""
+        return
+
+
+class Script(Input):
+    """Texts that are sensed one a tick.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        In order.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = deque(texts)
+        self._next = asyncio.Event()
+
+    async def run(self, board: Board) -> None:
+        """Put the next text on the board after each tick."""
+        while self._texts:
+            self._next.clear()
+            board.put("script", self._texts.popleft())
+            await self._next.wait()
+
+    async def ticked(self) -> None:
+        """Go on to the next text."""
+        self._next.set()
+
+
+class Lines(Input):
+    """Lines that a person types, or that another program writes to our standard input.
+
+    Parameters
+    ----------
+    fd : int, default 0
+        File descriptor to read.
+    """
+
+    def __init__(self, fd: int = 0) -> None:
+        self._fd = fd
+
+    async def run(self, board: Board) -> None:
+        """Put each line on the board; ends with the file."""
+        loop = asyncio.get_running_loop()
+        lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+        def read() -> None:
+            # A thread and os.read: a terminal, a pipe and a file can all be read this way, and a
+            # read that is still waiting when the program ends holds no lock of the interpreter.
+            rest = b""
+            try:
+                while chunk := os.read(self._fd, 1 << 16):
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    for line in whole:
+                        loop.call_soon_threadsafe(lines.put_nowait, line)
+                if rest:
+                    loop.call_soon_threadsafe(lines.put_nowait, rest)
+                loop.call_soon_threadsafe(lines.put_nowait, None)
+            except RuntimeError:
+                return  # the loop is closed: nobody listens any more
+
+        threading.Thread(target=read, name="stdin", daemon=True).start()
+        while (line := await lines.get()) is not None:
+            if text := line.decode("utf-8", "replace").strip():
+                board.put("console", f"A person says: {text}")
