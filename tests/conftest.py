@@ -18,6 +18,14 @@ from blockbuster import BlockBuster, blockbuster_ctx
 # Code called from these packages must not block; what only third parties do is theirs to mend.
 WATCHED = [name for name in ("reflexarc", "llm") if importlib.util.find_spec(name)]
 SECRET_ENDINGS = ("_API_KEY", "_PROXY")
+# The guard below sees this process only; what installs packages is a child of it.
+CLOSED_TO_INSTALLERS = {
+    "PIP_CONFIG_FILE": os.devnull,
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_NO_INDEX": "1",
+    "UV_NO_CONFIG": "1",
+    "UV_OFFLINE": "1",
+}
 PATIENCE_S = 0.5
 SHOWN = 5
 
@@ -76,11 +84,13 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def clean_environment() -> Iterator[None]:
-    """No key and no proxy of the person running the tests reaches a test."""
+    """No key, no proxy and no package index of the person running the tests reaches a test."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.upper().endswith(SECRET_ENDINGS):
+            if name.upper().endswith(SECRET_ENDINGS) or name.startswith(("PIP_", "UV_")):
                 patch.delenv(name)
+        for name, value in CLOSED_TO_INSTALLERS.items():
+            patch.setenv(name, value)
         yield
 
 
