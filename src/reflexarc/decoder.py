@@ -172,7 +172,7 @@ class JsonActions(_ActionDecoder):
 
     Takes ``{"actions": [{"type", "value"}, …]}``, a bare list, a single action and a tool call
     written as text, each with anything around it. After the first value that holds a legal action,
-    what follows is ignored.
+    what follows is ignored; so is text once a tool call gave an action, and the other way round.
 
     Parameters
     ----------
@@ -184,10 +184,16 @@ class JsonActions(_ActionDecoder):
         super().__init__(judge)
         self._scanner = Scanner()
         self._calls: list[_ToolCall] = []
+        self._source: Literal["text", "calls"] | None = None  # where the first action came from
         self._done = False
 
     def _text(self, text: str) -> list[Action | Refusal]:
-        return [] if self._done else self._scan(self._scanner, text)
+        if self._done or self._source == "calls":
+            return []
+        verdicts = self._scan(self._scanner, text)
+        if self._actions:
+            self._source = "text"
+        return verdicts
 
     def _scan(self, scanner: Scanner, text: str, tool: str = "") -> list[Action | Refusal]:
         verdicts: list[Action | Refusal] = []
@@ -196,7 +202,7 @@ class JsonActions(_ActionDecoder):
                 verdicts.append(self._item(value))
             elif kind == "root":
                 verdicts += self._root(value, tool)
-            elif self._actions and not tool:
+            elif self._actions and scanner is self._scanner:
                 self._done = True
                 break
         return verdicts
@@ -227,12 +233,23 @@ class JsonActions(_ActionDecoder):
                 return []
 
     def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]:
+        if self._source == "text":
+            return []
         call = self._call_of(delta)
         if delta.name and delta.name != call.name:
             call.name += delta.name
         text = delta.arguments if isinstance(delta.arguments, str) else json.dumps(delta.arguments)
         call.text.append(text)
-        return self._scan(call.scanner, text, call.name)
+        call.mark = call.mark or text.lstrip()[:1]
+        if call.mark == '"':  # encoded twice: braces in it are not yet its own
+            return []
+        return self._from_call(call, text)
+
+    def _from_call(self, call: _ToolCall, text: str) -> list[Action | Refusal]:
+        verdicts = self._scan(call.scanner, text, call.name)
+        if self._actions:
+            self._source = "calls"
+        return verdicts
 
     def _call_of(self, delta: ToolCallDelta) -> _ToolCall:
         """The call that a delta belongs to: by id, else by index, else the last one."""
@@ -253,18 +270,30 @@ class JsonActions(_ActionDecoder):
     def close(self, ending: Ending) -> list[Action | Refusal]:
         """End the answer; see `Decoder.close`."""
         verdicts: list[Action | Refusal] = []
-        for call in self._calls:
-            if not call.scanner.roots and not call.scanner.is_open:
-                verdicts += self._scan(call.scanner, _inner(call.text), call.name)
-        scanners = [self._scanner, *(call.scanner for call in self._calls)]
-        if self._done:
-            scanners.remove(self._scanner)
+        calls = [] if self._source == "text" else self._calls
+        for call in calls:
+            verdicts += self._end_call(call)
+        scanners = [call.scanner for call in calls]
+        if not self._done and self._source != "calls":
+            scanners.append(self._scanner)
         is_open = any(scanner.is_open for scanner in scanners)
         empty_list = any(scanner.lists for scanner in scanners)
         whole = not is_open and ending != "cut"
         if ending != "finished":
             whole = whole and (self._done or (empty_list and not self._actions))
         self._check(whole=whole, may_be_empty=empty_list)
+        return verdicts
+
+    def _end_call(self, call: _ToolCall) -> list[Action | Refusal]:
+        """What only the end of a call tells: arguments encoded twice, or none that can be used."""
+        if call.scanner.roots or call.scanner.is_open:
+            return []
+        text = "".join(call.text).strip()
+        inner = _parse(text) if text else "{}"
+        verdicts = self._from_call(call, inner if isinstance(inner, str) else "")
+        if not call.scanner.roots:
+            reason = f"the arguments of {call.name} are no JSON object"
+            verdicts.append(self._keep(Refusal(call.name, text[:_SHOWN], reason)))
         return verdicts
 
 
@@ -343,9 +372,8 @@ class WholeAnswer(Decoder):
 
     def close(self, ending: Ending) -> list[Action | Refusal]:
         """End the answer; see `Decoder.close`."""
-        if ending == "cut" or (
-            self._answer is None and (ending == "length" or self._scanner.is_open)
-        ):
+        is_open = self._scanner.is_open or self._arguments.is_open
+        if ending == "cut" or (self._answer is None and (ending == "length" or is_open)):
             raise TruncatedError(
                 f"the answer ended early; {self._shown()}. Ask again, or raise max_tokens"
             )
@@ -365,7 +393,7 @@ class WholeAnswer(Decoder):
 class _ToolCall:
     """A tool call while it arrives."""
 
-    __slots__ = ("id", "index", "name", "scanner", "text")
+    __slots__ = ("id", "index", "mark", "name", "scanner", "text")
 
     def __init__(self, id_: str | None, index: int | None) -> None:
         self.id = id_
@@ -373,13 +401,14 @@ class _ToolCall:
         self.name = ""
         self.scanner = Scanner()
         self.text: list[str] = []
+        self.mark = ""  # the first character of the arguments
 
 
 def _parse(text: str) -> Any:
     """The value of JSON text, or None; forgives line breaks in strings, but no repeated key."""
     try:
         return json.loads(text, strict=False, object_pairs_hook=_unique)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -388,13 +417,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         raise ValueError("a key is written twice")
     return values
-
-
-def _inner(parts: list[str]) -> str:
-    """The arguments of a call whose JSON text was encoded twice; an object at any rate."""
-    text = "".join(parts).strip() or "{}"
-    value = _parse(text)
-    return value if isinstance(value, str) else "{}" if value is None else ""
 
 
 def _argument(arguments: dict[str, Any]) -> object:

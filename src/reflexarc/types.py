@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Json = dict[str, Any]
 """A JSON object, of unknown content."""
@@ -38,12 +38,23 @@ class Action(BaseModel):
         Name of the action, OM1's ``llm_label``: ``"move"``, ``"speak"``, ``"emotion"``, …
     value : str
         What to do: one of the action's legal values, or free text.
+
+    Notes
+    -----
+    Half a surrogate pair, as models cut an emoji, is replaced, so that every action can be written.
     """
 
     model_config = ConfigDict(frozen=True)
 
     type: str = Field(description="The kind of action, for example move, speak or emotion.")
     value: str = Field(description="What to do, for example sit, or the sentence to say.")
+
+    @field_validator("type", "value", mode="before")
+    @classmethod
+    def _whole_characters(cls, text: object) -> object:
+        if not isinstance(text, str) or text.isascii():
+            return text
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class CortexOutputModel(BaseModel):
