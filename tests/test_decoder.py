@@ -128,6 +128,19 @@ JSON_SAMPLES: dict[str, tuple[str, list[Action], type[LLMError] | None]] = {
         [Action(type="speak", value="Hi")],
         None,
     ),
+    "tool-call-as-llama-writes-it": (
+        '{"name": "speak", "parameters": {"sentence": "Hi"}}',
+        [Action(type="speak", value="Hi")],
+        None,
+    ),
+    "tool-calls-as-mistral-writes-them": (
+        (
+            '[TOOL_CALLS] [{"name": "speak", "arguments": {"a": "Hi"}}, '
+            '{"name": "move", "arguments": {"action": "sit"}}]'
+        ),
+        [Action(type="speak", value="Hi"), SIT],
+        None,
+    ),
     "some-refused": (
         (
             '{"actions":[{"type":"fly","value":"up"},{"type":"move","value":"Sit "},'

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from reflexarc.errors import BadOutputError, TruncatedError
 from reflexarc.scanner import Scanner
-from reflexarc.types import Action, TextDelta, ToolCallDelta, as_object
+from reflexarc.types import Action, Json, TextDelta, ToolCallDelta, as_object
 from reflexarc.vocabulary import Refusal
 
 Judge = Callable[[str, object], Action | Refusal]
@@ -208,11 +208,9 @@ class JsonActions(_ActionDecoder):
         return verdicts
 
     def _item(self, text: str) -> Action | Refusal:
-        match as_object(_parse(text)):
-            case {"type": str(type_), "value": value}:
-                return self._decide(type_, value)
-            case _:
-                pass
+        verdict = self._object(as_object(_parse(text)))
+        if verdict is not None:
+            return verdict
         reason = 'this is not an action; one looks like {"type": "move", "value": "sit"}'
         return self._keep(Refusal("", text[:_SHOWN], reason))
 
@@ -224,13 +222,20 @@ class JsonActions(_ActionDecoder):
             return [
                 self._keep(Refusal(tool, text[:_SHOWN], f"the arguments of {tool} are not JSON"))
             ]
-        match root:
+        verdict = self._object(root)
+        return [] if verdict is None else [verdict]
+
+    def _object(self, fields: Json | None) -> Action | Refusal | None:
+        """Decide about an action, or a tool call written as text; Llama says ``parameters``."""
+        match fields:
             case {"type": str(type_), "value": value}:
-                return [self._decide(type_, value)]
+                return self._decide(type_, value)
             case {"name": str(name), "arguments": dict()}:
-                return [self._decide(name, _argument(root["arguments"]))]
+                return self._decide(name, _argument(fields["arguments"]))
+            case {"name": str(name), "parameters": dict()}:
+                return self._decide(name, _argument(fields["parameters"]))
             case _:
-                return []
+                return None
 
     def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]:
         if self._source == "text":
