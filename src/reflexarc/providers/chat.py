@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal, cast
 
@@ -62,11 +62,18 @@ _BY_STATUS: Mapping[int, tuple[type[LLMError], str]] = {
     403: (AuthError, "the key may not do this"),
     404: (UnavailableError, "the server does not know this model or address"),
     408: (ServerError, "the server gave up waiting"),
+    410: (UnavailableError, "the server no longer has this model or address"),
     413: (ContextOverflowError, "the request is too large"),
     422: (BadRequestError, "the server does not accept a field of the request"),
     429: (RateLimitedError, "too many calls"),
     503: (UnavailableError, "the server is not ready"),
 }
+
+_BY_HUNDRED: Mapping[int, tuple[type[LLMError], str]] = {
+    3: (UnavailableError, "the server sends us to another address"),
+    4: _BY_STATUS[400],
+}
+_FAILED = (ServerError, "the server failed")
 
 _ADVICE: Mapping[type[LLMError], str] = {
     AuthError: "check api_key, or the variable it comes from",
@@ -172,7 +179,7 @@ def read_reply(reply: object) -> list[Wire]:
     pieces: list[Wire] = []
     if isinstance(model := body.get("model"), str) and model:
         pieces.append(ServedBy(model))
-    for choice in cast("list[Json]", choices[:1]):
+    for choice in _objects(cast("object", choices))[:1]:
         pieces += _choice(choice)
     return pieces + _usage(body)
 
@@ -185,20 +192,11 @@ def _status_in(body: Json) -> int:
 
 
 def _choice(choice: Json) -> list[Wire]:
-    message: Json = choice.get("delta") or choice.get("message") or {}
+    message = as_object(choice.get("delta")) or as_object(choice.get("message")) or {}
     pieces: list[Wire] = []
     if text := _text(message.get("content")):
         pieces.append(TextDelta(text))
-    for call in cast("list[Json]", message.get("tool_calls") or []):
-        function: Json = call.get("function") or {}
-        pieces.append(
-            ToolCallDelta(
-                name=function.get("name") or "",
-                arguments=function.get("arguments") or "",
-                index=call.get("index"),
-                id=call.get("id"),
-            )
-        )
+    pieces += [_tool_call(call) for call in _objects(message.get("tool_calls"))]
     if refusal := message.get("refusal"):
         raise RefusedError(f"the model declined: {quote(str(refusal))}")
     if reason := choice.get("finish_reason"):
@@ -206,13 +204,29 @@ def _choice(choice: Json) -> list[Wire]:
     return pieces
 
 
+def _tool_call(call: Json) -> ToolCallDelta:
+    function = as_object(call.get("function")) or {}
+    name, arguments = function.get("name"), function.get("arguments")
+    index, id_ = call.get("index"), call.get("id")
+    return ToolCallDelta(
+        name=name if isinstance(name, str) else "",
+        arguments=arguments if isinstance(arguments, str) else as_object(arguments) or "",
+        index=index if isinstance(index, int) else None,
+        id=id_ if isinstance(id_, str) else None,
+    )
+
+
+def _objects(value: object) -> list[Json]:
+    """The objects in what should be a list of them."""
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return [found for item in items if (found := as_object(item)) is not None]
+
+
 def _text(content: object) -> str:
     """Text of a message: a string, or a list of parts whose thinking is left out."""
     if isinstance(content, str):
         return content
-    if not isinstance(content, list):
-        return ""
-    parts = [as_object(part) or {} for part in cast("list[object]", content)]
+    parts = _objects(content)
     return "".join(str(part.get("text") or "") for part in parts if part.get("type") == "text")
 
 
@@ -220,18 +234,14 @@ def _usage(body: Json) -> list[Wire]:
     counts = as_object(body.get("usage"))
     if counts is None:
         return []
-    details: Json = counts.get("prompt_tokens_details") or {}
-    timings: Json = body.get("timings") or {}
+    details = as_object(counts.get("prompt_tokens_details")) or {}
+    timings = as_object(body.get("timings")) or {}
     cached = (
         details.get("cached_tokens") or counts.get("num_cached_tokens") or timings.get("cache_n")
     )
-    return [
-        Usage(
-            prompt_tokens=counts.get("prompt_tokens") or 0,
-            completion_tokens=counts.get("completion_tokens") or 0,
-            cached_tokens=cached or 0,
-        )
-    ]
+    read, written = counts.get("prompt_tokens"), counts.get("completion_tokens")
+    numbers = [number if isinstance(number, int) else 0 for number in (read, written, cached)]
+    return [Usage(*numbers)]
 
 
 def read_error(status: int, headers: Mapping[str, str], body: object) -> LLMError:
@@ -252,12 +262,7 @@ def read_error(status: int, headers: Mapping[str, str], body: object) -> LLMErro
         To be raised; its message quotes the server's own words.
     """
     said, codes = _envelope(body)
-    kind, what = _BY_STATUS.get(
-        status,
-        (BadRequestError, "the server does not accept the request")
-        if 400 <= status < 500
-        else (ServerError, "the server failed"),
-    )
+    kind, what = _BY_STATUS.get(status) or _BY_HUNDRED.get(status // 100, _FAILED)
     for code in codes:
         if code in _BY_CODE:
             kind, what = _BY_CODE[code], f"the server says {code}"
@@ -267,6 +272,8 @@ def read_error(status: int, headers: Mapping[str, str], body: object) -> LLMErro
         f"{what} (status {status}{quoted}); {_ADVICE[kind]}",
         status=status,
         request_id=headers.get("x-request-id") or headers.get("mistral-correlation-id"),
+        # Below 500, what is not there will not be there later.
+        retryable=False if kind is UnavailableError and status < 500 else None,
         retry_after_s=retry_after_s(headers),
     )
 
@@ -276,8 +283,7 @@ def _envelope(body: object) -> tuple[str, list[str]]:
     items = cast("list[object]", body) if isinstance(body, list) else [body]  # Gemini sends a list
     outer = as_object(items[0] if items else None)
     if outer is None:
-        text = body.strip() if isinstance(body, str) else ""
-        return ("" if text.startswith("<") else text), []
+        return (body.strip() if isinstance(body, str) else ""), []
     error = as_object(outer.get("error")) or outer
     said: object = error.get("message") or error.get("detail") or outer.get("error") or ""
     codes = [error.get(name) for name in ("code", "type", "status", "error_type")]
@@ -296,9 +302,11 @@ def quote(text: str) -> str:
     Returns
     -------
     str
-        At most 300 characters.
+        At most 300 characters; HTML is only named.
     """
     line = " ".join(text.split())
+    if line.startswith("<"):
+        return "a web page"
     return line if len(line) <= _LONGEST_QUOTE else f"{line[: _LONGEST_QUOTE - 1]}…"
 
 
@@ -337,9 +345,10 @@ def _number(text: str | None) -> float | None:
 
 def _date(text: str | None) -> datetime | None:
     try:
-        return parsedate_to_datetime(text) if text else None
+        moment = parsedate_to_datetime(text or "")
     except ValueError:
         return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def read_event(
@@ -371,7 +380,7 @@ def read_event(
         return []
     try:
         reply = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadOutputError(f"the server sent an event that is not JSON: {quote(data)}") from None
     if event.name == "error":
         raise read_error(500, {}, reply)

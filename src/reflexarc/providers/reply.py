@@ -149,7 +149,7 @@ def read_failure(
         text = text.replace(api_key, "***")
     try:
         body: object = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = text
     return read_error(status, headers, body)
 
@@ -187,7 +187,7 @@ async def _read_whole(body: Body) -> list[Wire]:
     text = data.decode("utf-8", "replace").strip()
     try:
         reply = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadOutputError(f"the server's reply is not JSON: {quote(text)}") from None
     pieces = body.understand(reply)
     return (
