@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from reflexarc.providers.chat import Dialect, read_error, read_reply
 from reflexarc.providers.connection import IDLE_S, connect_error
-from reflexarc.providers.reply import read_failure
+from reflexarc.providers.reply import broken_error, read_failure
 from reflexarc.providers.sdk import Response, SdkTransport, StaleConnectionError
 from reflexarc.types import Json, Stop, TextDelta, ToolCallDelta, Usage, Wire, as_object
 
@@ -172,11 +172,11 @@ class LlamaSdkTransport(SdkTransport[_Client]):
                 self._address.api_key,
             ) from error
         except APIConnectionError as error:
-            if isinstance(
-                error.__cause__, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError
-            ):
-                raise StaleConnectionError from error.__cause__
-            raise connect_error(self._address, error) from error
+            if isinstance(error.__cause__, httpx.ConnectError):
+                raise connect_error(self._address, error) from error
+            raise StaleConnectionError from error.__cause__
+        except httpx.RequestError as error:  # in the body of a failure
+            raise broken_error(error) from error
 
     def _broken(self) -> tuple[type[Exception], ...]:
         import httpx

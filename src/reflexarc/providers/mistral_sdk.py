@@ -2,9 +2,9 @@
 
 What it would do otherwise, in 3.7.0 (measured 2026-11): send MISTRAL_API_KEY to any server where no
 key is given; follow a redirect, which turns the request into a GET; crash on every stream whose
-model is about to be retired; fail on the OpenAI way of streaming tool calls; leave the connection
-open when it is cancelled between the reply's head and its body; leave its second, synchronous
-client to the garbage collector.
+model is about to be retired, and on every failure without a body; fail on the OpenAI way of
+streaming tool calls; leave the connection open when it is cancelled between the reply's head and
+its body; leave its second, synchronous client to the garbage collector.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from reflexarc.errors import ConfigError
 from reflexarc.providers.chat import Dialect
 from reflexarc.providers.connection import IDLE_S, Address, connect_error
-from reflexarc.providers.reply import read_failure
+from reflexarc.providers.reply import broken_error, read_failure
 from reflexarc.providers.sdk import Response, SdkTransport, StaleConnectionError
 from reflexarc.types import Json
 
@@ -113,6 +113,8 @@ class MistralSdkTransport(SdkTransport[_Client]):
             self._warned = True
             _log.warning("The server will retire this model on %s; name another one.", date)
         self._arrived[asyncio.current_task()] = response
+        if response.status_code != 200 or not _is_stream(response):
+            await response.aread()  # the SDK fails where the body of a failure is empty
 
     async def _ask(self, client: _Client, fields: Json) -> Response:
         import httpx2
@@ -132,10 +134,12 @@ class MistralSdkTransport(SdkTransport[_Client]):
             raise read_failure(
                 error.status_code, error.headers, error.body, self._address.api_key
             ) from error
-        except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError) as error:
-            raise StaleConnectionError from error
         except httpx2.RequestError as error:
-            raise connect_error(self._address, error) from error
+            if task in self._arrived:
+                raise broken_error(error) from error
+            if isinstance(error, httpx2.ConnectError):
+                raise connect_error(self._address, error) from error
+            raise StaleConnectionError from error
         except ValidationError as error:
             mistake = error.errors(include_url=False)[0]
             name = ".".join(map(str, mistake["loc"]))
@@ -165,3 +169,7 @@ class MistralSdkTransport(SdkTransport[_Client]):
         import httpx2
 
         return (httpx2.RequestError, httpx2.StreamError)
+
+
+def _is_stream(response: httpx2.Response) -> bool:
+    return response.headers.get("content-type", "").startswith("text/event-stream")

@@ -120,8 +120,24 @@ async def read_at_most(body: Body, most: int) -> bytes:
             parts.append(chunk)
             size += len(chunk)
     except body.broken as error:
-        raise ConnectError(f"the connection broke in the middle of the reply: {error}") from error
+        raise broken_error(error) from error
     return b"".join(parts)
+
+
+def broken_error(error: Exception) -> ConnectError:
+    """Say that a reply broke off before it could be understood.
+
+    Parameters
+    ----------
+    error : Exception
+        What an HTTP client raised.
+
+    Returns
+    -------
+    ConnectError
+        To be raised.
+    """
+    return ConnectError(f"the connection broke in the middle of the reply: {error}")
 
 
 def read_failure(
