@@ -37,7 +37,7 @@ fix: ## Format, and mend what can be mended by rule
 	@$(BIN)/ruff format .
 
 bench: setup ## Measure time to first action, overhead and prefix reuse
-	@$(BIN)/reflexarc bench $(ARGS)
+	@$(BIN)/reflexarc bench --config config/spot_onboard.json5 $(ARGS)
 
 lock: ## Rebuild requirements/ from pyproject.toml (UPGRADE=1: newest versions)
 	@scripts/setup dev

@@ -114,6 +114,21 @@ class LLM(ABC, Generic[R]):
         """Make ready what the first question would otherwise wait for; optional."""
         return
 
+    async def warm(self, prompt: Prompt) -> None:
+        """Have the stable part of a prompt read ahead, where that saves time; optional.
+
+        Parameters
+        ----------
+        prompt : Prompt
+            Its situation does not matter.
+
+        Raises
+        ------
+        LLMError
+            If the model cannot be reached; the next question will meet the same.
+        """
+        return
+
     async def aclose(self) -> None:
         """Close connections and child processes; may be called twice."""
         return

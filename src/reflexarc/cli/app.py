@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 
 from reflexarc.cli.report import Report
-from reflexarc.config import RobotConfig
+from reflexarc.config import RobotConfig, did_you_mean
 from reflexarc.errors import ConfigError, LLMError, ReflexarcError
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt
@@ -200,19 +200,22 @@ def bench(
     what: Annotated[
         list[str] | None, typer.Argument(metavar="[import|decoder|onboard]…", help="All if none.")
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="The robot for onboard.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure this machine: import, decoder, and the on-board model's time to first action."""
-    from reflexarc.bench import BENCHES, measure
+    from reflexarc.bench import NAMES, measure
 
     report = Report(as_json=as_json)
     with _failures(report):
-        unknown = set(what or ()) - set(BENCHES)
-        if unknown:
+        if unknown := sorted(set(what or ()) - set(NAMES)):
             raise ConfigError(
-                f"nothing called {unknown.pop()} is measured; {', '.join(BENCHES)} are"
+                f"'{unknown[0]}' cannot be measured; {did_you_mean(unknown[0], NAMES)}"
             )
-        for figure in measure(what or list(BENCHES)):
+        robot = RobotConfig.load(config, os.environ) if config else None
+        for figure in measure(what or NAMES, robot):
             if as_json:
                 report.data({"event": "figure", **figure.to_dict()})
             else:

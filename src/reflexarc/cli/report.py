@@ -83,7 +83,7 @@ class Report:
             Its message says what to do.
         """
         if self.as_json:
-            self.data(Failed(error).to_dict())
+            self.data({"event": "error", **error.to_dict()})
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"[red]{error.kind}[/]: {escape(error.message)}"
         )

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import replace
 
+from reflexarc.call import Clocks
 from reflexarc.decoder import Decoder, JsonActions, LineActions, judge_any
 from reflexarc.errors import ConfigError
 from reflexarc.lines import LineForm
@@ -52,6 +54,15 @@ class OnboardLLM(ProviderLLM[R]):
             If the model has not been fetched, or the engine is not installed or does not start.
         """
         await self._located()
+
+    async def warm(self, prompt: Prompt) -> None:
+        """Read the prompt's stable part into the server's cache; see `LLM.warm`."""
+        request = self._request(prompt)
+        config = request.config.model_copy(update={"max_tokens": 1})
+        async with aclosing(self._transport.send(replace(request, config=config))) as batches:
+            clocks = Clocks(config, asyncio.get_running_loop().time())
+            while await clocks.next(batches) is not None:
+                pass
 
     async def aclose(self) -> None:
         """Close the connections and end the child; may be called twice."""

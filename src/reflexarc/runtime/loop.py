@@ -132,7 +132,9 @@ class Loop:
         async with asyncio.TaskGroup() as tasks:
             senses = [tasks.create_task(self._sense(each)) for each in self._inputs]
             ended = tasks.create_task(_all_ended(senses))
+            warming = tasks.create_task(self._warm())
             while await self._something_sensed(ended):
+                await warming
                 begun = asyncio.get_running_loop().time()
                 await self._tick(self._board.take())
                 for each in self._inputs:
@@ -140,6 +142,12 @@ class Loop:
                 spent_s = asyncio.get_running_loop().time() - begun
                 if not ended.done():
                     await asyncio.sleep(max(0.0, self._period_s - spent_s))
+
+    async def _warm(self) -> None:
+        try:
+            await self._llm.warm(self._prompt)
+        except LLMError as error:
+            _log.info("warming failed, as the first tick will: %s", error)
 
     async def _sense(self, input_: Input) -> None:
         try:
