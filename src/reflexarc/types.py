@@ -44,7 +44,7 @@ class Action(BaseModel):
     Half a surrogate pair, as models cut an emoji, is replaced, so that every action can be written.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     type: str = Field(description="The kind of action, for example move, speak or emotion.")
     value: str = Field(description="What to do, for example sit, or the sentence to say.")
@@ -65,6 +65,8 @@ class CortexOutputModel(BaseModel):
     actions : list of Action
         May be empty: nothing to do.
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     actions: list[Action] = Field(description="The actions to perform, in order.")
 
