@@ -19,7 +19,7 @@ PACKAGE = SRC / "reflexarc"
 LAYERS = (
     ("errors", "schema", "types"),
     ("config", "scanner", "source"),
-    ("decoder", "vocabulary"),
+    ("decoder", "lines", "vocabulary"),
     ("prompt",),
     ("call", "llm"),
     ("onboard", "providers", "registry"),

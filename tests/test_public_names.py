@@ -32,13 +32,13 @@ def modules() -> Iterator[ModuleType]:
 def public_callables() -> Iterator[tuple[str, Callable[..., Any], list[object]]]:
     """Every public function, class and method, each with what it extends or overrides."""
     for module in modules():
-        for name, member in vars(module).items():
+        for name, member in list(vars(module).items()):
             if name.startswith("_") or getattr(member, "__module__", None) != module.__name__:
                 continue
             if inspect.isfunction(member) or inspect.isclass(member):
                 yield f"{module.__name__}.{name}", member, list(getattr(member, "__mro__", ())[1:])
             if inspect.isclass(member):
-                for method_name, method in vars(member).items():
+                for method_name, method in list(vars(member).items()):
                     function = getattr(method, "__func__", method)
                     if not method_name.startswith("_") and inspect.isfunction(function):
                         above = [vars(base).get(method_name) for base in member.__mro__[1:]]
