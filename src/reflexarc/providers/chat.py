@@ -63,7 +63,6 @@ _BY_STATUS: Mapping[int, tuple[type[LLMError], str]] = {
     404: (UnavailableError, "the server does not know this model or address"),
     408: (ServerError, "the server gave up waiting"),
     410: (UnavailableError, "the server no longer has this model or address"),
-    410: (UnavailableError, "the model or the service is gone"),
     413: (ContextOverflowError, "the request is too large"),
     422: (BadRequestError, "the server does not accept a field of the request"),
     429: (RateLimitedError, "too many calls"),
