@@ -7,7 +7,6 @@ description, a JSON Schema, tool definitions, a grammar) and the judgement on ev
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -164,7 +163,7 @@ class Vocabulary:
         ConfigError
             With file, line and column, and what to write instead.
         """
-        return cls.from_actions(RobotConfig.load(path, os.environ).agent_actions)
+        return cls.from_actions(RobotConfig.load(path).agent_actions)
 
     @classmethod
     def from_actions(cls, actions: Iterable[AgentAction]) -> Self:

@@ -59,7 +59,7 @@ def ask(
     """Ask one question, and show each action as soon as it is ready."""
     report = Report(as_json=as_json)
     with _failures(report):
-        robot = RobotConfig.load(config, os.environ, llm=llm)
+        robot = RobotConfig.load(config, llm=llm)
         _run(_ask(_brain(robot), Prompt.for_robot(robot).at(text), report))
 
 
@@ -89,7 +89,7 @@ def run(
     del no_web
     report = Report(as_json=as_json)
     with _failures(report):
-        robot = RobotConfig.load(file, os.environ, llm=llm)
+        robot = RobotConfig.load(file, llm=llm)
         _check_hardware(robot, report, simulate=simulate)
         failures = _run(_loop(robot, say, report))
     if failures and say:
@@ -188,7 +188,7 @@ def check(file: Robot) -> None:
     """Check a robot's file; a mistake is shown with line and column."""
     report = Report(as_json=False)
     with _failures(report):
-        robot = RobotConfig.load(file, os.environ)
+        robot = RobotConfig.load(file)
         vocabulary = Vocabulary.from_actions(robot.agent_actions)
         load_llm(robot.cortex_llm, actions=vocabulary)
         types = ", ".join(spec.type for spec in vocabulary.specs)
@@ -214,7 +214,7 @@ def bench(
             raise ConfigError(
                 f"'{unknown[0]}' cannot be measured; {did_you_mean(unknown[0], NAMES)}"
             )
-        robot = RobotConfig.load(config, os.environ) if config else None
+        robot = RobotConfig.load(config) if config else None
         for figure in measure(what or NAMES, robot):
             if as_json:
                 report.data({"event": "figure", **figure.to_dict()})
