@@ -2,13 +2,14 @@
 
 Every value is frozen and every unknown key is refused with a "did you mean". ``${VAR}`` and
 ``${VAR:-default}`` are expanded in each string after parsing, so that a variable can neither
-break the file nor add keys to it; an empty variable counts as unset. The environment is an argument
-of the functions that read it, nothing else here looks at it.
+break the file nor add keys to it; an empty variable counts as unset. The environment is read where
+a file is, or handed in; nothing else here looks at it.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -112,8 +113,16 @@ def expand(value: Any, environ: Mapping[str, str], source: Source, location: Loc
 def _check_base_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"'{url}' is not a URL; write it as http://host:port/v1")
+        raise ValueError("is not a URL; write it as http://host:port/v1")
+    if parts.port == 0 or any(map(str.isspace, url)):  # asking for the port checks it, too
+        raise ValueError("has a port or white space that no URL has")
     return url.rstrip("/")
+
+
+def _refuse_bool(value: object) -> object:
+    if isinstance(value, bool):  # pydantic would take it for 1 or 0
+        raise ValueError("must be a number, not true or false")
+    return value
 
 
 def _check_seconds(seconds: float) -> float:
@@ -133,13 +142,17 @@ def _check_key(key: SecretStr) -> SecretStr:
     return key
 
 
-Seconds = Annotated[float, AfterValidator(_check_seconds)]
+_NoBool = BeforeValidator(_refuse_bool)
+
+Seconds = Annotated[float, _NoBool, AfterValidator(_check_seconds)]
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -197,11 +210,11 @@ class LLMConfig(_Frozen):
     timeout: Seconds = 10.0
     first_action_timeout: Seconds | None = None
     stall_timeout: Seconds = 5.0
-    max_tokens: int = Field(default=512, gt=0)
-    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: Annotated[int, _NoBool] = Field(default=512, gt=0)
+    temperature: Annotated[float | None, _NoBool] = Field(default=None, ge=0, le=2)
     transport: Literal["auto", "sdk", "http"] = "auto"
     structured: Literal["auto", "schema", "tools", "json", "grammar"] = "auto"
-    history_length: int = Field(default=0, ge=0)
+    history_length: Annotated[int, _NoBool] = Field(default=0, ge=0)
     agent_name: str = "IRIS"
     extra_params: dict[str, Any] = Field(default_factory=dict)
 
@@ -303,7 +316,7 @@ class RobotConfig(_Frozen):
     """
 
     name: str
-    hertz: float = Field(gt=0, le=1000)
+    hertz: Annotated[float, _NoBool] = Field(gt=0, le=1000)
     system_prompt_base: str = ""
     system_governance: str = ""
     system_prompt_examples: str = ""
@@ -324,15 +337,21 @@ class RobotConfig(_Frozen):
     schema_: Annotated[str | None, BeforeValidator(str)] = Field(default=None, alias="$schema")
 
     @classmethod
-    def load(cls, path: str | Path, environ: Mapping[str, str], *, llm: str | None = None) -> Self:
+    def load(
+        cls,
+        path: str | Path,
+        environ: Mapping[str, str] | None = None,
+        *,
+        llm: str | None = None,
+    ) -> Self:
         """Read a robot's file.
 
         Parameters
         ----------
         path : str or Path
             A JSON5 file.
-        environ : mapping of str to str
-            Variables for ``${VAR}``.
+        environ : mapping of str to str or None, default None
+            Variables for ``${VAR}``; None is the process's environment.
         llm : str or None, default None
             JSON5 that takes the place of the file's ``cortex_llm``.
 
@@ -345,6 +364,7 @@ class RobotConfig(_Frozen):
         ConfigError
             With file, line and column, and what to write instead.
         """
+        environ = os.environ if environ is None else environ
         source = Source.read(Path(path))
         data = source.parse()
         if as_object(data) is None:

@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import json5
 
 from reflexarc.errors import ConfigError
+from reflexarc.types import as_object, whole_characters
 
 # `<string>:5 Unexpected """ at column 3`, the only form json5 0.10 to 0.17 raises.
 _PARSE_ERROR = re.compile(
@@ -33,6 +34,9 @@ _TOKEN = re.compile(
 )
 
 _MAY_BE_SECRET = re.compile(r"key|token|secret|password|authorization", re.IGNORECASE)
+
+_ENTRY_BEGINS = re.compile(r"[,{\[]")
+_NOT_TAB = re.compile(r"[^\t]")
 
 Location = Sequence[str | int]
 
@@ -95,13 +99,15 @@ class Source:
             With line and column, the line itself and a caret under the place.
         """
         try:
-            return json5.loads(self.text, allow_duplicate_keys=False)
+            value = json5.loads(self.text, allow_duplicate_keys=False)
         except RecursionError:
             raise ConfigError(
                 "the text is nested too deeply to be a configuration", path=self.name
             ) from None
         except ValueError as error:
             raise self._not_json5(str(error)) from None
+        # json5 leaves an emoji that is written as two escapes, as json.dumps does, in two halves.
+        return _whole(value) if "\\u" in self.text else value
 
     def _not_json5(self, said: str) -> ConfigError:
         found = _PARSE_ERROR.match(said)
@@ -119,7 +125,7 @@ class Source:
     def error(self, message: str, line: int, column: int) -> ConfigError:
         """Build an error that shows the line with a caret under the column.
 
-        A line that may hold a secret is not shown.
+        A line that may hold a secret is not shown, nor one that goes on with an entry that may.
 
         Parameters
         ----------
@@ -132,10 +138,12 @@ class Source:
         -------
         ConfigError
         """
-        lines = self.text.splitlines()
-        shown = lines[line - 1] if 0 < line <= len(lines) else ""
-        if not _MAY_BE_SECRET.search(shown):
-            message = f"{message}\n    {shown}\n    {' ' * (column - 1)}^"
+        lines = self.text.split("\n")  # as json5 counts them; splitlines() knows other breaks too
+        shown = lines[line - 1].rstrip() if 0 < line <= len(lines) else ""
+        entry = _ENTRY_BEGINS.split("\n".join(lines[: line - 1]))[-1]
+        if not _MAY_BE_SECRET.search(entry + shown):
+            under = _NOT_TAB.sub(" ", shown[: column - 1]).ljust(column - 1)
+            message = f"{message}\n    {shown}\n    {under}^"
         return ConfigError(message, path=self.name, line=line, column=column)
 
     def error_at(
@@ -157,17 +165,37 @@ class Source:
         -------
         ConfigError
         """
-        wanted = tuple(part for part in location if part != transparent)
         best, best_length = 0, 0
         for path, offset in _places(self.text):
-            seen = tuple(part for part in path if part != transparent)
-            if len(seen) > best_length and seen == wanted[: len(seen)]:
-                best, best_length = offset, len(seen)
+            length = _common(path, location, transparent)
+            if length > best_length:
+                best, best_length = offset, length
         return self._error_at_offset(best, message)
 
     def _error_at_offset(self, offset: int, message: str) -> ConfigError:
         line = self.text.count("\n", 0, offset) + 1
         return self.error(message, line, offset - self.text.rfind("\n", 0, offset))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole_characters(value)
+    if isinstance(value, list):
+        return [_whole(item) for item in cast("list[Any]", value)]
+    if (fields := as_object(value)) is not None:
+        return {whole_characters(key): _whole(item) for key, item in fields.items()}
+    return value
+
+
+def _common(path: Location, location: Location, transparent: str | None) -> int:
+    """How many parts of `location` the `path` has; 0 if it leads elsewhere."""
+    length = 0
+    for part in path:
+        if length < len(location) and part == location[length]:
+            length += 1
+        elif part != transparent:
+            return 0
+    return length
 
 
 def _places(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
