@@ -29,6 +29,24 @@ def as_object(value: object) -> Json | None:
     return cast("Json", value) if isinstance(value, dict) else None
 
 
+def whole_characters(text: str) -> str:
+    """Join the halves of characters that were written as two, and replace those that stand alone.
+
+    Parameters
+    ----------
+    text : str
+        May hold surrogates, as escapes in JSON and a cut emoji leave them.
+
+    Returns
+    -------
+    str
+        Text that can be written as UTF-8.
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 class Action(BaseModel):
     """One thing the robot does.
 
@@ -52,9 +70,7 @@ class Action(BaseModel):
     @field_validator("type", "value", mode="before")
     @classmethod
     def _whole_characters(cls, text: object) -> object:
-        if not isinstance(text, str) or text.isascii():
-            return text
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return whole_characters(text) if isinstance(text, str) else text
 
 
 class CortexOutputModel(BaseModel):
