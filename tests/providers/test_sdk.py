@@ -174,6 +174,17 @@ async def test_leaving_the_loop_closes_the_connection(kind: str) -> None:
 
 
 @both
+async def test_an_answer_that_is_none_closes_the_connection(kind: str) -> None:
+    """What is not read to its end is closed at once, not when the memory is tidied up."""
+    page = Reply(200, {"Content-Type": "text/html"}, (b"<html>", 60.0))
+    async with Server(page) as server, make(kind, server, timeout=0.5) as llm:
+        with pytest.raises(LLMError):
+            await llm.ask("sit")
+        async with asyncio.timeout(LEAVES_WITHIN_S):
+            await server.requests[0].left.wait()
+
+
+@both
 @pytest.mark.parametrize(
     ("reply", "limits", "phase"),
     [
