@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import hypothesis
@@ -155,17 +156,16 @@ def _handles() -> set[str]:
     """Name the open sockets and the child processes; nothing where there is no /proc."""
     found: set[str] = set()
     for descriptor in Path("/proc/self/fd").glob("*"):
-        try:
+        with suppress(OSError):  # closed meanwhile, as glob's own descriptor is
             target = str(descriptor.readlink())
-        except OSError:  # closed meanwhile, as glob's own descriptor is
-            continue
-        if target.startswith("socket:"):
-            found.add(f"{target} ({_peer(int(descriptor.name))})")
+            if target.startswith("socket:"):
+                found.add(f"{target} ({_address(int(descriptor.name))})")
     for thread in Path("/proc/self/task").glob("*/children"):
-        found.update(f"process {pid}" for pid in thread.read_text().split())
+        with suppress(OSError):  # the thread has ended meanwhile
+            found.update(f"process {pid}" for pid in thread.read_text().split())
     return found
 
 
-def _peer(descriptor: int) -> str:
+def _address(descriptor: int) -> str:
     with socket.socket(fileno=os.dup(descriptor)) as duplicate:
         return f"{duplicate.family.name} {duplicate.getsockname()}"
