@@ -81,6 +81,17 @@ class ReflexarcError(Exception):
         self.retry_after_s = retry_after_s
         self.elapsed_s = elapsed_s
 
+    def hide(self, secret: str) -> None:
+        """Blot a secret out of the message; servers quote the key that they refuse.
+
+        Parameters
+        ----------
+        secret : str
+            Not empty.
+        """
+        self.message = self.message.replace(secret, "***")
+        self.args = (self.message,)
+
     def to_dict(self) -> dict[str, object]:
         """The error as plain data, unknown fields left out.
 

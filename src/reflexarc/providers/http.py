@@ -68,7 +68,10 @@ class HttpTransport(Transport):
                 # A connection that was made and then broke gave no answer, so asking again is safe.
                 # llama.cpp closes after a stream what it has promised to keep alive (measured).
                 if last or isinstance(error, aiohttp.ClientConnectorError):
-                    raise connect_error(address, error) from error
+                    failure = connect_error(address, error)
+                    # This one shows the request it was about, and so the key.
+                    shows_key = isinstance(error, aiohttp.ClientResponseError)
+                    raise failure from (None if shows_key else error)
         raise AssertionError("unreachable")
 
     def _opened(self) -> aiohttp.ClientSession:

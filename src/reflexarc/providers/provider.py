@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from reflexarc.call import Call, Clocks
 from reflexarc.config import LLMConfig
@@ -77,6 +77,7 @@ class ProviderLLM(LLM[R]):
 
     provider: ClassVar[Provider]
     sdk: ClassVar[Callable[[Address], Transport] | None] = None
+    _key: SecretStr | None = None
 
     def __init__(
         self,
@@ -120,6 +121,8 @@ class ProviderLLM(LLM[R]):
                 yield event
         except LLMError as error:
             call.complete(error, loop.time())
+            if self._key is not None:
+                error.hide(self._key.get_secret_value())
             raise
 
     async def open(self) -> None:
@@ -138,6 +141,7 @@ class ProviderLLM(LLM[R]):
 
     def _make_transport(self, environ: Mapping[str, str]) -> Transport:
         address, is_vendor = self._address(environ)
+        self._key = SecretStr(address.api_key) if address.api_key else None
         choice = self.config.transport
         if choice == "sdk" and self.sdk is None:
             raise ConfigError(f"{self.name} has no SDK transport; write transport: 'http'")
