@@ -72,9 +72,9 @@ async def read_body(body: Body) -> AsyncGenerator[Sequence[Wire], None]:
         )
     parser = EventParser()
     size = 0
-    stopped = False
+    until: float | None = None  # the loop's time to stop reading at, once the answer is over
     try:
-        while chunk := await _read_some(body, hurry=stopped):
+        while chunk := await _read_some(body, until):
             size += len(chunk)
             if size > LARGEST_REPLY:
                 raise _too_large()
@@ -83,14 +83,15 @@ async def read_body(body: Body) -> AsyncGenerator[Sequence[Wire], None]:
                 yield batch
             if failure:
                 raise failure
-            stopped = stopped or any(isinstance(piece, Stop) for piece in batch)
+            if until is None and any(isinstance(piece, Stop) for piece in batch):
+                until = asyncio.get_running_loop().time() + _GRACE_S
     except body.broken as error:  # the end is missing, which who reads the pieces will see
         if size == 0:
             raise ConnectError(f"the connection broke before the answer began: {error}") from error
     batch, failure = _pieces(body, parser.close())
     if batch:
         yield batch
-    if failure and not stopped:
+    if failure and until is None:
         raise failure
 
 
@@ -170,11 +171,13 @@ def read_failure(
     return read_error(status, headers, body)
 
 
-async def _read_some(body: Body, *, hurry: bool) -> bytes:
-    """Read what is there; after the end of the answer, do not wait long for more."""
-    if not hurry:
+async def _read_some(body: Body, until: float | None) -> bytes:
+    """Read what is there; after the end of the answer, not for long, whatever still comes."""
+    if until is None:
         return await body.read()
-    limit = asyncio.timeout(_GRACE_S)
+    if asyncio.get_running_loop().time() >= until:
+        return b""
+    limit = asyncio.timeout_at(until)
     try:
         async with limit:
             return await body.read()
