@@ -127,7 +127,8 @@ async def leaves_nothing_behind() -> AsyncIterator[None]:
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
         left_tasks = _tasks() - tasks
-        left = [*sorted(map(_label, left_tasks)), *sorted(_handles() - handles)]
+        left_handles = {key: name for key, name in _handles().items() if key not in handles}
+        left = [*sorted(map(_label, left_tasks)), *left_handles.values()]
         if not left:
             return
         if asyncio.get_running_loop().time() > deadline:
@@ -152,17 +153,17 @@ def _label(task: asyncio.Task[object]) -> str:
     return f"task {task.get_name()} in {getattr(task.get_coro(), '__qualname__', task.get_coro())}"
 
 
-def _handles() -> set[str]:
-    """Name the open sockets and the child processes; nothing where there is no /proc."""
-    found: set[str] = set()
+def _handles() -> dict[str, str]:
+    """Map open sockets and child processes to names for people; empty where there is no /proc."""
+    found: dict[str, str] = {}
     for descriptor in Path("/proc/self/fd").glob("*"):
         with suppress(OSError):  # closed meanwhile, as glob's own descriptor is
             target = str(descriptor.readlink())
             if target.startswith("socket:"):
-                found.add(f"{target} ({_address(int(descriptor.name))})")
+                found[target] = f"socket {_address(int(descriptor.name))}"
     for thread in Path("/proc/self/task").glob("*/children"):
         with suppress(OSError):  # the thread has ended meanwhile
-            found.update(f"process {pid}" for pid in thread.read_text().split())
+            found.update((pid, f"process {pid}") for pid in thread.read_text().split())
     return found
 
 

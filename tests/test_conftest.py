@@ -95,5 +95,5 @@ def test_what_an_async_test_leaves_behind_fails_it(pytester: pytest.Pytester) ->
     )
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=4, errors=3)
-    for thing in ("task * in sleep", "socket:", "process"):
+    for thing in ("task * in sleep", "socket", "process"):
         result.stdout.fnmatch_lines([f"*left behind: {thing}*"])
