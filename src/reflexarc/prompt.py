@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from reflexarc.config import RobotConfig, Sensed
 from reflexarc.errors import ConfigError
-from reflexarc.types import CortexOutputModel, Message
+from reflexarc.types import Action, CortexOutputModel, Message
 from reflexarc.vocabulary import Vocabulary
 
 AnswerForm = Literal["json", "tools"]
@@ -23,8 +23,7 @@ _ROLES = ("system", "user", "assistant", "tool")
 
 _ASK_FOR = {
     "json": (
-        "Answer with one JSON object and nothing else, for example "
-        '{"actions":[{"type":"%s","value":"%s"}]}. '
+        "Answer with one JSON object and nothing else, for example %s. "
         'If there is nothing to do, answer {"actions":[]}.'
     ),
     "tools": "Answer by calling the tools, one call for each action, in order.",
@@ -145,7 +144,8 @@ def instructions(vocabulary: Vocabulary, form: AnswerForm) -> str:
     first = vocabulary.specs[0]
     ask = _ASK_FOR[form]
     if form == "json":
-        ask %= (first.type, first.values[0] if first.values else "…")
+        example = Action(type=first.type, value=first.values[0] if first.values else "…")
+        ask %= written([example])
     return f"AVAILABLE ACTIONS:\n{vocabulary.describe()}\n\n{ask}"
 
 

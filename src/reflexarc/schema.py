@@ -32,7 +32,9 @@ def _strict(node: object, *, names_properties: bool = False) -> object:
         return node
     fields = cast("dict[str, object]", node)
     strict = {
-        key: _strict(value, names_properties=key in {"properties", "$defs"})
+        key: _strict(
+            value, names_properties=key in {"properties", "$defs"} and not names_properties
+        )
         for key, value in fields.items()
         if names_properties or key not in {"title", "default"}
     }

@@ -1,0 +1,84 @@
+"""The schema of any pydantic model is one that strict servers take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, Field, create_model
+
+from reflexarc.schema import model_instructions, strict_schema
+from reflexarc.types import CortexOutputModel
+
+
+class Point(BaseModel):
+    """Where to go."""
+
+    x: float = Field(default=0, title="East", description="Metres to the east.")
+    y: float | None = None
+
+
+class Plan(BaseModel):
+    """A model with what pydantic puts in schemas: definitions, unions, lists, defaults, titles."""
+
+    goal: Point
+    stops: list[Point] = []
+    speeds: dict[str, int] = {}
+    notes: tuple[str, ...] = ("none",)
+
+
+class Nothing(BaseModel):
+    """A model without fields."""
+
+
+def objects_in(node: object) -> Iterator[dict[str, Any]]:
+    """Every object in a schema that names its properties."""
+    if isinstance(node, dict):
+        if isinstance(node.get("properties"), dict) and node.get("type") == "object":
+            yield node
+        for inner in node.values():
+            yield from objects_in(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from objects_in(inner)
+
+
+def test_every_object_is_closed_and_complete() -> None:
+    """Strict mode asks for every property, also those with defaults, and for no others."""
+    for model, count in ((CortexOutputModel, 2), (Plan, 2), (Nothing, 1)):
+        found = list(objects_in(strict_schema(model)))
+        assert len(found) == count
+        for node in found:
+            assert node["required"] == list(node["properties"])
+            assert node["additionalProperties"] is False
+
+
+def test_titles_and_defaults_are_left_out_and_descriptions_kept() -> None:
+    """What costs tokens or is refused goes; what tells the model something stays."""
+    schema = strict_schema(Plan)
+    assert '"title"' not in json.dumps(schema)
+    assert '"default"' not in json.dumps(schema)
+    assert schema["$defs"]["Point"]["properties"]["x"] == {
+        "type": "number",
+        "description": "Metres to the east.",
+    }
+    assert schema["properties"]["speeds"]["additionalProperties"] == {"type": "integer"}
+
+
+def test_fields_may_be_named_like_keywords() -> None:
+    """A field called title, default or properties is a field."""
+    names = ["title", "default", "properties", "type", "required", "items"]
+    model = create_model("Odd", **dict.fromkeys(names, (int, 1)))  # type: ignore[call-overload]
+    schema = strict_schema(model)
+    assert schema["required"] == names
+    assert schema["properties"] == {name: {"type": "integer"} for name in names}
+
+
+def test_the_model_is_shown_the_schema() -> None:
+    """The instructions hold the schema as compact JSON that reads back as it was."""
+    schema = strict_schema(Plan)
+    told, _, shown = model_instructions(schema).partition("\n")
+    assert "one JSON object" in told
+    assert json.loads(shown) == schema
+    assert '": ' not in shown
