@@ -31,7 +31,7 @@ class LineForm:
         self._vocabulary = vocabulary
         self._word_of = {spec.type: _words(spec.values or ()) for spec in vocabulary.specs}
         self._value_of = {
-            type_: {word: value for value, word in words.items()}
+            _folded(type_): {_folded(word): value for value, word in words.items()}
             for type_, words in self._word_of.items()
         }
 
@@ -41,17 +41,19 @@ class LineForm:
         Parameters
         ----------
         actions : iterable of Action
-            Of this vocabulary; others are written as they are.
+            Of this vocabulary; others are written as they are. White space in a free text, line
+            breaks too, becomes single spaces.
 
         Returns
         -------
         str
             Each line with its line break.
         """
-        return "".join(
-            f"{action.type} {self._word_of.get(action.type, {}).get(action.value, action.value)}\n"
-            for action in actions
-        )
+        return "".join(f"{action.type} {self._spell(action)}\n" for action in actions)
+
+    def _spell(self, action: Action) -> str:
+        known = self._word_of.get(action.type, {}).get(action.value)
+        return " ".join(action.value.split()) if known is None else known
 
     def judge(self, type_: str, value: object) -> Action | Refusal:
         """Decide about an action that is spelled as in its line; see `Vocabulary.judge`.
@@ -67,8 +69,8 @@ class LineForm:
         -------
         Action or Refusal
         """
-        words = self._value_of.get(type_, {})
-        spelled = words.get(value, value) if isinstance(value, str) else value
+        words = self._value_of.get(_folded(type_), {})
+        spelled = words.get(_folded(value), value) if isinstance(value, str) else value
         return self._vocabulary.judge(type_, spelled)
 
     def describe(self) -> str:
@@ -108,12 +110,20 @@ class LineForm:
 
 
 def _words(values: tuple[str, ...]) -> dict[str, str]:
-    """How each value is spelled in its line; the other way round only where that is unique."""
+    """How each value is spelled in its line: the other way round where that helps and is unique."""
     words = {value: value for value in values}
+    taken = {_folded(value) for value in values}
     for value in values:
         for start in values:
             rest = value.removeprefix(f"{start} ")
             turned = f"{rest} {start}"
-            if rest != value and turned not in values and turned not in words.values():
+            helps = rest != value and not any(turned.startswith(f"{each} ") for each in values)
+            if helps and _folded(turned) not in taken:
                 words[value] = turned
+                taken.add(_folded(turned))
     return words
+
+
+def _folded(text: str) -> str:
+    """Text without what `Vocabulary.judge` forgives."""
+    return " ".join(text.casefold().split())
