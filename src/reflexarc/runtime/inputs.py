@@ -12,7 +12,8 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 
 class Board:
@@ -117,26 +118,34 @@ class Lines(Input):
         self._fd = fd
 
     async def run(self, board: Board) -> None:
-        """Put each line on the board; ends with the file."""
+        """Put each line on the board; ends with the file, or with its OSError."""
         loop = asyncio.get_running_loop()
-        lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+        lines: asyncio.Queue[bytes | OSError | None] = asyncio.Queue()
 
         def read() -> None:
             # A thread and os.read: a terminal, a pipe and a file can all be read this way, and a
             # read that is still waiting when the program ends holds no lock of the interpreter.
-            rest = b""
-            try:
-                while chunk := os.read(self._fd, 1 << 16):
-                    *whole, rest = (rest + chunk).split(b"\n")
-                    for line in whole:
-                        loop.call_soon_threadsafe(lines.put_nowait, line)
-                if rest:
-                    loop.call_soon_threadsafe(lines.put_nowait, rest)
-                loop.call_soon_threadsafe(lines.put_nowait, None)
-            except RuntimeError:
-                return  # the loop is closed: nobody listens any more
+            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                for line in _read_lines(self._fd):
+                    loop.call_soon_threadsafe(lines.put_nowait, line)
 
         threading.Thread(target=read, name="stdin", daemon=True).start()
         while (line := await lines.get()) is not None:
+            if isinstance(line, OSError):
+                raise line
             if text := line.decode("utf-8", "replace").strip():
                 board.put("console", f"A person says: {text}")
+
+
+def _read_lines(fd: int) -> Iterator[bytes | OSError | None]:
+    """Each line, also a last one without a line break; then None, or why no more can be read."""
+    rest = b""
+    try:
+        while chunk := os.read(fd, 1 << 16):
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from whole
+    except OSError as error:
+        yield error
+        return
+    yield rest
+    yield None
