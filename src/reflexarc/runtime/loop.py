@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -129,25 +129,26 @@ class Loop:
 
     async def run(self) -> None:
         """Run until the inputs end, or until cancelled; either way nothing is left behind."""
+        clock = asyncio.get_running_loop().time
         async with asyncio.TaskGroup() as tasks:
             senses = [tasks.create_task(self._sense(each)) for each in self._inputs]
             ended = tasks.create_task(_all_ended(senses))
             warming = tasks.create_task(self._warm())
+            due = clock()
             while await self._something_sensed(ended):
                 await warming
-                begun = asyncio.get_running_loop().time()
+                await asyncio.sleep(max(0.0, due - clock()))
+                due = clock() + self._period_s
                 await self._tick(self._board.take())
                 for each in self._inputs:
                     await each.ticked()
-                spent_s = asyncio.get_running_loop().time() - begun
-                if not ended.done():
-                    await asyncio.sleep(max(0.0, self._period_s - spent_s))
+            warming.cancel()
 
     async def _warm(self) -> None:
         try:
             await self._llm.warm(self._prompt)
-        except LLMError as error:
-            _log.info("warming failed, as the first tick will: %s", error)
+        except Exception as error:  # noqa: BLE001 - the first tick will meet the same, and tell
+            _log.info("warming failed: %s: %s", type(error).__name__, error)
 
     async def _sense(self, input_: Input) -> None:
         try:
@@ -168,27 +169,33 @@ class Loop:
     async def _tick(self, sensed: str) -> None:
         self._ticks += 1
         self._observe(TickStarted(self._ticks, sensed))
+        prompt = self._prompt.at(sensed, self._history)
         ready: asyncio.Queue[Action | None] = asyncio.Queue()
         done: list[Action] = []
-        async with asyncio.TaskGroup() as tasks:
+        failed = False
+        async with asyncio.TaskGroup() as tasks, aclosing(self._events(prompt)) as events:
             tasks.create_task(self._perform(ready))
-            try:
-                await self._ask(self._prompt.at(sensed, self._history), ready, done)
-            except LLMError as error:
-                self._report(Failed(error))
-            finally:
-                ready.put_nowait(None)
-        self._remember(sensed, done)
-
-    async def _ask(
-        self, prompt: Prompt, ready: asyncio.Queue[Action | None], done: list[Action]
-    ) -> None:
-        async with aclosing(self._llm.stream(prompt)) as events:
             async for event in events:
+                if isinstance(event, Failed):
+                    failed = True
+                    self._report(event)
+                    continue
                 if isinstance(event, ActionReady):
                     done.append(event.action)
                     ready.put_nowait(event.action)
                 self._observe(event)
+            ready.put_nowait(None)
+        if done or not failed:  # a failure is no example of doing nothing
+            self._remember(sensed, done)
+
+    async def _events(self, prompt: Prompt) -> AsyncGenerator[Event | Failed, None]:
+        """What the LLM gives out, and its failure as the last of it."""
+        try:
+            async with aclosing(self._llm.stream(prompt)) as events:
+                async for event in events:
+                    yield event
+        except Exception as error:  # noqa: BLE001 - one broken call must not end the robot
+            yield Failed(error)
 
     async def _perform(self, ready: asyncio.Queue[Action | None]) -> None:
         while (action := await ready.get()) is not None:
@@ -215,8 +222,8 @@ class Loop:
             return
         self._history += [Message("user", sensed), Message("assistant", written(done))]
         if len(self._history) > 2 * self._history_length:
-            kept = self._history_length // 2
-            self._history = self._history[-2 * kept :] if kept else []
+            kept = (self._history_length + 1) // 2
+            self._history = self._history[-2 * kept :]
 
 
 async def _all_ended(senses: Sequence[asyncio.Task[None]]) -> None:
