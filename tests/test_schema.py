@@ -82,3 +82,21 @@ def test_the_model_is_shown_the_schema() -> None:
     assert "one JSON object" in told
     assert json.loads(shown) == schema
     assert '": ' not in shown
+
+
+def test_of_a_docstring_a_model_is_told_the_first_paragraph() -> None:
+    """What a class's docstring tells of its parameters is not sent with every question."""
+
+    class Documented(BaseModel):
+        """One thing,
+        in two lines.
+
+        Parameters
+        ----------
+        x : int
+            A number.
+        """
+
+        x: int
+
+    assert strict_schema(Documented)["description"] == "One thing, in two lines."

@@ -20,7 +20,7 @@ def strict_schema(model: type[BaseModel]) -> dict[str, Any]:
     -------
     dict
         Every object closed and all of its properties required, also those with defaults; titles
-        and defaults left out.
+        and defaults left out, and of a class's docstring all but its first paragraph.
     """
     return cast("dict[str, Any]", _strict(model.model_json_schema()))
 
@@ -42,6 +42,9 @@ def _strict(node: object, *, names_properties: bool = False) -> object:
     if not names_properties and isinstance(properties, dict):
         strict["required"] = list(cast("dict[str, object]", properties))
         strict["additionalProperties"] = False
+        # A docstring's lists of parameters are for people; a model pays for them at every tick.
+        if isinstance(about := strict.get("description"), str):
+            strict["description"] = " ".join(about.partition("\n\n")[0].split())
     return strict
 
 
