@@ -44,11 +44,13 @@ class Clocks:
         self._total = started + config.timeout
         first = config.first_action_timeout
         self._first_action = None if first is None else started + first
-        self._stall: float | None = None
+        # Seconds waited since the last useful piece, and None before the first: what the caller
+        # does with the pieces meanwhile, such as walking, is no silence of the server's.
+        self._silent_s: float | None = None
 
-    def progress(self, now: float) -> None:
+    def progress(self) -> None:
         """Note that something useful has arrived; keep-alives and empty pieces are not."""
-        self._stall = now + self._config.stall_timeout
+        self._silent_s = 0.0
 
     def acted(self) -> None:
         """Note that the first action is out."""
@@ -72,7 +74,9 @@ class Clocks:
         DeadlineError
             With the clock that ran out; the batches are closed by then.
         """
-        when, phase = self._nearest()
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        when, phase = self._nearest(asked)
         limit = asyncio.timeout_at(when)
         try:
             async with limit:
@@ -81,11 +85,16 @@ class Clocks:
             if not limit.expired():
                 raise
             raise self._error(phase) from None
+        finally:
+            if self._silent_s is not None:
+                self._silent_s += clock() - asked
 
-    def _nearest(self) -> tuple[float, Phase]:
+    def _nearest(self, now: float) -> tuple[float, Phase]:
         when, phase = self._total, cast("Phase", "total")
-        if self._stall is not None and self._stall < when:
-            when, phase = self._stall, "stall"
+        if self._silent_s is not None:
+            stall = now + self._config.stall_timeout - self._silent_s
+            if stall < when:
+                when, phase = stall, "stall"
         if self._first_action is not None and self._first_action < when:
             when, phase = self._first_action, "first_action"
         return when, phase
@@ -152,8 +161,10 @@ class Call:
         events: list[Event] = []
         for piece in batch:
             if isinstance(piece, TextDelta | ToolCallDelta):
-                self._clocks.progress(now)
-                if isinstance(piece, TextDelta):
+                is_text = isinstance(piece, TextDelta)
+                if piece.text if is_text else piece.name or piece.arguments:
+                    self._clocks.progress()
+                if is_text:
                     events.append(piece)
                 verdicts = self._decoder.feed(piece)
                 if verdicts:
