@@ -1,0 +1,1 @@
+"""OM1's contract, on top of ours: what its plugins for Mistral and Llama share."""
