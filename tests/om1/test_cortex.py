@@ -79,6 +79,8 @@ def test_a_misspelt_setting_is_told(caplog: pytest.LogCaptureFixture) -> None:
         ("openmind_free", HERE, False),
         ("om1_live_0123", HERE, False),
         ("the-robots-own", HERE, False),
+        ("${OM_API_KEY:-openmind_free}", HERE, False),
+        ("${NONE:-openmind_free}", HERE, False),
         ("somebodys", HERE, True),
         ("om1_live_0123", "https://api.openmind.org/api/core/llama", True),
         ("om1_live_0123", "https://api.openmind.org.evil.example/v1", False),

@@ -88,14 +88,14 @@ class Cortex(Generic[R]):
     ) -> None:
         variables = os.environ if environ is None else environ
         settings = _translate(name, config)
-        _drop_foreign_key(name, settings, variables)
+        ours = _parse(name, settings, variables)
         self._name = name
         self._output_model = output_model
-        self._llm = _load(name, settings, output_model, variables)
+        self._llm = _load(ours, output_model, variables)
         base_url = settings.get("base_url")
         if base_url is None and isinstance(self._llm, ProviderLLM):
             base_url = self._llm.provider.base_url
-        self.client = Client(base_url, settings.get("api_key"))
+        self.client = Client(base_url, ours.api_key.get_secret_value() if ours.api_key else None)
         self.last_error: Exception | None = None
 
     def __repr__(self) -> str:
@@ -169,17 +169,19 @@ def _translate(name: str, config: BaseModel) -> dict[str, Any]:
     return {"type": name, **plain, "extra_params": extra}
 
 
-def _drop_foreign_key(name: str, settings: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Take OpenMind's key out, unless it is OpenMind that is asked.
+def _parse(name: str, settings: dict[str, Any], environ: Mapping[str, str]) -> LLMConfig:
+    """Our configuration, without OpenMind's key unless it is OpenMind that is asked.
 
-    OM1 puts its own key into the configuration of every LLM that has none.
+    OM1 puts its own key into the configuration of every LLM that has none. It may also stand there
+    as a variable, so it is looked for when those are filled in.
     """
-    key = settings.get("api_key")
-    if key is None or _is_openmind(settings.get("base_url")):
-        return
-    if key.startswith(("om1_", "openmind")) or key == environ.get("OM_API_KEY"):
+    config = parse_llm(json.dumps(settings, default=str), environ, name=f"{name}'s configuration")
+    key = config.api_key.get_secret_value() if config.api_key else ""
+    openminds = key.startswith(("om1_", "openmind")) or key == environ.get("OM_API_KEY")
+    if openminds and not _is_openmind(config.base_url):
         _log.info("%s does not send OpenMind's key to another host", name)
-        del settings["api_key"]
+        return config.model_copy(update={"api_key": None})
+    return config
 
 
 def _is_openmind(base_url: str | None) -> bool:
@@ -187,10 +189,7 @@ def _is_openmind(base_url: str | None) -> bool:
     return host.endswith((".openmind.org", ".openmind.com"))
 
 
-def _load(
-    name: str, settings: dict[str, Any], output_model: type[BaseModel], environ: Mapping[str, str]
-) -> LLM[Any]:
-    config = parse_llm(json.dumps(settings, default=str), environ, name=f"{name}'s configuration")
+def _load(config: LLMConfig, output_model: type[BaseModel], environ: Mapping[str, str]) -> LLM[Any]:
     # OM1's own class of the same shape: decoded action by action, which forgives more.
     wanted = None if _is_actions(output_model) else output_model
     try:
