@@ -101,6 +101,14 @@ def test_what_a_provider_said_is_kept() -> None:
     json.dumps(error.to_dict())
 
 
+def test_a_secret_is_blotted_out_of_every_form_of_an_error() -> None:
+    """What a server repeats of a key is neither in the words, the repr nor the data."""
+    error = errors.AuthError("the key sk-12 is refused: sk-12")
+    error.hide("sk-12")
+    assert error.message == "the key *** is refused: ***"
+    assert "sk-12" not in f"{error} {error!r} {error.to_dict()}"
+
+
 @pytest.mark.parametrize(
     ("place", "start"),
     [
