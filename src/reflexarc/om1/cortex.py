@@ -177,7 +177,9 @@ def _parse(name: str, settings: dict[str, Any], environ: Mapping[str, str]) -> L
     """
     config = parse_llm(json.dumps(settings, default=str), environ, name=f"{name}'s configuration")
     key = config.api_key.get_secret_value() if config.api_key else ""
-    openminds = key.startswith(("om1_", "openmind")) or key == environ.get("OM_API_KEY")
+    openminds = bool(key) and (
+        key.startswith(("om1_", "openmind")) or key == environ.get("OM_API_KEY")
+    )
     if openminds and not _is_openmind(config.base_url):
         _log.info("%s does not send OpenMind's key to another host", name)
         return config.model_copy(update={"api_key": None})
