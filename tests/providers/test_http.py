@@ -468,6 +468,24 @@ async def test_takes_the_counts_that_come_after_the_end() -> None:
     assert Usage(9, 5) in outcome.events
 
 
+@pytest.mark.parametrize("piece", [1, 16_384])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        pytest.param(b"data: rubbish\n\n", id="rubbish"),
+        pytest.param(b"data: [DONE]\n\ndata: rubbish\n\n", id="rubbish behind [DONE]"),
+        pytest.param(b"data: [DONE]\n\ndata: {", id="half an event"),
+        pytest.param(event({"error": {"message": "Late."}}), id="error"),
+    ],
+)
+async def test_what_goes_wrong_behind_an_answer_changes_nothing(behind: bytes, piece: int) -> None:
+    """An answer whose end was told is complete, however its stream goes on and is cut."""
+    reply = Reply.stream(FIRST, SECOND, behind, done=False)
+    *answer, extra, last = reply.body
+    outcome, _ = await exchange(replace(reply, body=(*answer, last, extra), piece=piece))
+    assert (outcome.kind, outcome.actions) == ("ok", [SIT, WALK])
+
+
 ENDLESS = Reply.stream(FIRST, *(" ", 0.01) * 10_000)
 
 
@@ -497,6 +515,17 @@ async def test_closing_the_generator_closes_the_connection() -> None:
     async with Server(ENDLESS) as server, brain(server) as llm:
         async with asyncio.timeout(PATIENCE_S), aclosing(llm.act("sit!")) as actions:
             assert await anext(actions) == SIT
+        async with asyncio.timeout(SOON_S):
+            await server.requests[0].left.wait()
+
+
+async def test_leaving_the_loop_closes_the_connection() -> None:
+    """A caller that breaks out of the loop, as one does in Python, closes the socket as well."""
+    async with Server(ENDLESS) as server, brain(server) as llm:
+        async with asyncio.timeout(PATIENCE_S):
+            async for action in llm.act("sit!"):
+                assert action == SIT
+                break
         async with asyncio.timeout(SOON_S):
             await server.requests[0].left.wait()
 

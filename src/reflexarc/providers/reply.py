@@ -81,10 +81,12 @@ async def read_body(body: Body) -> AsyncGenerator[Sequence[Wire], None]:
             batch, failure = _pieces(body, parser.feed(chunk))
             if batch:
                 yield batch
-            if failure:
-                raise failure
             if until is None and any(isinstance(piece, Stop) for piece in batch):
                 until = asyncio.get_running_loop().time() + _GRACE_S
+            if failure and until is None:
+                raise failure
+            if failure:  # the answer is complete; what goes wrong behind it changes nothing
+                return
     except body.broken as error:  # the end is missing, which who reads the pieces will see
         if size == 0:
             raise ConnectError(f"the connection broke before the answer began: {error}") from error
