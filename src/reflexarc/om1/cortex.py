@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -163,10 +162,7 @@ def _translate(name: str, config: BaseModel) -> dict[str, Any]:
     for key in sorted(given.keys() - _SETTINGS - _OF_OM1):
         _log.warning("%s has no setting '%s'; %s", name, key, did_you_mean(key, _SETTINGS))
     settings = lifted | {key: given[key] for key in _SETTINGS & given.keys()}
-    plain = {
-        key: value.value if isinstance(value, Enum) else value for key, value in settings.items()
-    }
-    return {"type": name, **plain, "extra_params": extra}
+    return {"type": name, **settings, "extra_params": extra}
 
 
 def _parse(name: str, settings: dict[str, Any], environ: Mapping[str, str]) -> LLMConfig:
