@@ -32,12 +32,15 @@ class Order:
         Tokens of prompt and answer together.
     threads : int or None
         Threads to compute with; None takes every core the process may use.
+    prefixes : str or None
+        Directory of kept prefixes; None keeps none.
     """
 
     model: str
     alias: str
     context_tokens: int
     threads: int | None
+    prefixes: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,8 @@ class Engine:
         Tokens of prompt and answer together; memory grows with it.
     threads : int or None, default None
         Threads to compute with; None takes every core the process may use.
+    prefixes : Path or None, default None
+        Directory of kept prefixes, see `PrefixCache`; None keeps none.
     supervision : Supervision or None, default None
         How a dead child is replaced; None takes ``Supervision()``.
     sleep : callable, default asyncio.sleep
@@ -139,11 +141,14 @@ class Engine:
         alias: str,
         context_tokens: int = 2048,
         threads: int | None = None,
+        prefixes: Path | None = None,
         supervision: Supervision | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.alias = alias
-        self._order = Order(str(model), alias, context_tokens, threads)
+        self._order = Order(
+            str(model), alias, context_tokens, threads, str(prefixes) if prefixes else None
+        )
         self._supervision = supervision or Supervision()
         self._sleep = sleep
         self._task: asyncio.Task[None] | None = None

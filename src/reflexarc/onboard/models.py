@@ -27,6 +27,7 @@ __all__ = [
     "ModelStore",
     "default_root",
     "find",
+    "xdg_directory",
 ]
 
 _MAGIC = b"GGUF"
@@ -218,7 +219,7 @@ class ModelStore:
 
 
 def default_root(environ: Mapping[str, str]) -> Path:
-    """The directory models are kept in, by the XDG base directory rules.
+    """The directory models are kept in.
 
     Parameters
     ----------
@@ -228,14 +229,32 @@ def default_root(environ: Mapping[str, str]) -> Path:
     Returns
     -------
     Path
-        ``$XDG_DATA_HOME/reflexarc/models``, or below ``~/.local/share`` where that is not set to
-        an absolute path.
+        ``$XDG_DATA_HOME/reflexarc/models``; see `xdg_directory`.
     """
-    data = Path(environ.get("XDG_DATA_HOME", ""))
-    if not data.is_absolute():  # the XDG specification says to ignore a relative one
+    return xdg_directory(environ, "XDG_DATA_HOME", ".local/share") / "models"
+
+
+def xdg_directory(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    """Our directory of one kind, by the XDG base directory rules.
+
+    Parameters
+    ----------
+    environ : Mapping of str to str
+        The process's environment.
+    variable : str
+        The kind: ``XDG_DATA_HOME``, ``XDG_CACHE_HOME``, …
+    default : str
+        Below the home directory, where the variable is not set to an absolute path.
+
+    Returns
+    -------
+    Path
+    """
+    base = Path(environ.get(variable, ""))
+    if not base.is_absolute():  # the XDG specification says to ignore a relative one
         home = environ.get("HOME")
-        data = (Path(home) if home else Path.home()) / ".local" / "share"
-    return data / "reflexarc" / "models"
+        base = (Path(home) if home else Path.home()) / default
+    return base / "reflexarc"
 
 
 def find(model: str, store: ModelStore) -> LocalModel:

@@ -18,8 +18,9 @@ from reflexarc.decoder import Decoder, JsonActions, LineActions, judge_any
 from reflexarc.errors import ConfigError
 from reflexarc.lines import LineForm
 from reflexarc.llm import R, Request, Transport
-from reflexarc.onboard.engine import Engine
+from reflexarc.onboard.engine import Endpoint, Engine
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find
+from reflexarc.onboard.prefix import PrefixCache, default_prefixes
 from reflexarc.prompt import Prompt
 from reflexarc.providers.chat import Dialect
 from reflexarc.providers.http import Address, HttpTransport
@@ -53,16 +54,25 @@ class OnboardLLM(ProviderLLM[R]):
         UnavailableError
             If the model has not been fetched, or the engine is not installed or does not start.
         """
-        await self._located()
+        await self._serving()
 
     async def warm(self, prompt: Prompt) -> None:
-        """Read the prompt's stable part into the server's cache; see `LLM.warm`."""
-        request = self._request(prompt)
+        """Read the prompt's stable part ahead, or take it from disk; see `LLM.warm`."""
+        loop = asyncio.get_running_loop()
+        request = self._request(prompt.at(""))
         config = request.config.model_copy(update={"max_tokens": 1})
-        async with aclosing(self._transport.send(replace(request, config=config))) as batches:
-            clocks = Clocks(config, asyncio.get_running_loop().time())
-            while await clocks.next(batches) is not None:
-                pass
+        endpoint = await self._serving()
+        name = await asyncio.to_thread(self._prefixes.name, self._local, request.messages)
+        kept = await self._prefixes.restore(endpoint, name)
+        if not kept:
+            clocks = Clocks(config, loop.time())
+            async with aclosing(self._transport.send(replace(request, config=config))) as batches:
+                while await clocks.next(batches) is not None:
+                    pass
+            kept = await self._prefixes.save(endpoint, name)
+        if kept:
+            await asyncio.to_thread(self._prefixes.used, name)
+            self._warm = (name, endpoint.pid)
 
     async def aclose(self) -> None:
         """Close the connections and end the child; may be called twice."""
@@ -81,19 +91,35 @@ class OnboardLLM(ProviderLLM[R]):
         if self.config.transport == "sdk":
             raise ConfigError("OnboardLLM has no SDK transport; leave transport out")
         self._store = ModelStore(default_root(environ))
+        self._prefixes = PrefixCache(default_prefixes(environ))
         self._engine: Engine | None = None
         self._starting = asyncio.Lock()
-        return HttpTransport(self._located, Dialect())
+        self._warm: tuple[str, int] | None = None  # the prefix read ahead, and by which child
+        return HttpTransport(self._locate, Dialect())
 
-    async def _located(self) -> Address:
+    async def _serving(self) -> Endpoint:
+        """The engine's endpoint; starts it the first time."""
         async with self._starting:
             if self._engine is None:
                 # In a thread: it reads files.
-                local = await asyncio.to_thread(find, self.model, self._store)
-                context = min(CONTEXT_TOKENS, local.context_tokens or CONTEXT_TOKENS)
-                engine = Engine(local.path, alias=local.name, context_tokens=context)
+                self._local = await asyncio.to_thread(find, self.model, self._store)
+                keeps = await asyncio.to_thread(self._prefixes.prepare)
+                engine = Engine(
+                    self._local.path,
+                    alias=self._local.name,
+                    context_tokens=min(
+                        CONTEXT_TOKENS, self._local.context_tokens or CONTEXT_TOKENS
+                    ),
+                    prefixes=self._prefixes.root if keeps else None,
+                )
                 self._engine = await engine.__aenter__()
-        endpoint = await self._engine.ready()
+        return await self._engine.ready()
+
+    async def _locate(self) -> Address:
+        endpoint = await self._serving()
+        if self._warm and self._warm[1] != endpoint.pid:  # a new child has read nothing yet
+            name, self._warm = self._warm[0], (self._warm[0], endpoint.pid)
+            await self._prefixes.restore(endpoint, name)
         return Address(endpoint.base_url, endpoint.api_key)
 
     def _request(self, prompt: Prompt) -> Request:
