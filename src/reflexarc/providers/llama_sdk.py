@@ -165,12 +165,10 @@ class LlamaSdkTransport(SdkTransport[_Client]):
             stream: AsyncStream[Any] = await create(**known, extra_body=others)
             return stream.response
         except APIStatusError as error:
+            reply = error.response
             raise read_failure(
-                error.status_code,
-                error.response.headers,
-                error.response.text,
-                self._address.api_key,
-            ) from error
+                reply.status_code, reply.headers, reply.text, self._address.api_key
+            ) from None  # which quotes the body, and with it perhaps the key
         except APIConnectionError as error:
             if isinstance(error.__cause__, httpx.ConnectError):
                 raise connect_error(self._address, error) from error

@@ -133,7 +133,7 @@ class MistralSdkTransport(SdkTransport[_Client]):
                 return httpx2.Response(200, headers={"content-type": media}, text=error.body)
             raise read_failure(
                 error.status_code, error.headers, error.body, self._address.api_key
-            ) from error
+            ) from None  # which quotes the body, and with it perhaps the key
         except httpx2.RequestError as error:
             if task in self._arrived:
                 raise broken_error(error) from error
