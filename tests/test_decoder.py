@@ -549,7 +549,7 @@ HELLO_CALL = Action(type="speak", value="Hello!")
             [Action(type="speak", value="one"), Action(type="speak", value="two")],
             id="two-objects",
         ),
-        pytest.param('{"action":"Hello!","volume":3}', [HELLO_CALL], id="action-among-others"),
+        pytest.param('{"volume":3,"action":"Hello!"}', [HELLO_CALL], id="action-among-others"),
         pytest.param(
             '{"a":"x","b":1}', [Action(type="speak", value='{"a": "x", "b": 1}')], id="all-as-json"
         ),

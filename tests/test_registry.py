@@ -116,10 +116,12 @@ def test_mistral_needs_a_key_at_its_own_host(environ: dict[str, str]) -> None:
 async def test_the_environment_of_the_process_is_the_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without `environ` the key comes from the process, and the key itself is not printed."""
+    """Only without `environ` the key comes from the process, and it is not printed."""
     with pytest.raises(ConfigError):
         load_llm(LLMConfig(type="MistralLLM"))
     monkeypatch.setenv("MISTRAL_API_KEY", SECRET)
+    with pytest.raises(ConfigError):
+        load_llm(LLMConfig(type="MistralLLM"), environ={})
     llm = load_llm(LLMConfig(type="MistralLLM"))
     assert llm.name == "MistralLLM"
     assert SECRET not in f"{llm!r} {vars(llm)}"

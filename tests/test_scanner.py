@@ -73,6 +73,9 @@ class Counted(str):
             '{"a":"}{][\\"\\\\"}', [("root", '{"a":"}{][\\"\\\\"}'), END], id="marks-in-string"
         ),
         pytest.param(f'{{"actions":[{SIT}; {HI}', [("item", SIT), ("root", HI), END], id="comment"),
+        pytest.param(
+            f'[{{"actions":[{SIT}]}}]', [("item", f'{{"actions":[{SIT}]}}'), END], id="list-in-item"
+        ),
         pytest.param('{"a":[1}', [], id="wrong-bracket"),
         pytest.param(f'{{"actions":[{SIT[:-1]}]}}', [], id="item-never-closed"),
         pytest.param(
