@@ -141,7 +141,7 @@ def _parameters(params: Any, order: dict[str, Any]) -> Any:
     params.api_keys = [order["api_key"]]
     params.ui = False
     params.endpoint_slots = False  # would show prompts
-    if order["prefixes"]:
+    if order.get("prefixes"):
         params.slot_save_path = order["prefixes"].rstrip("/") + "/"  # else it joins names to it
     params.verbosity = 2  # warnings and errors
     return params
