@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +14,8 @@ from rich.markup import escape
 from reflexarc.errors import LLMError, ReflexarcError
 from reflexarc.runtime.loop import Failed, TickEvent, TickStarted
 from reflexarc.types import ActionReady, ActionRefused, Finished, TextDelta, Usage
+
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 class Report:
@@ -26,7 +30,10 @@ class Report:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # JSON is UTF-8, whatever the locale
+                stream.reconfigure(encoding="utf-8" if as_json else None, errors="replace")
+        self._console = _console(to_stderr=as_json)
 
     def say(self, text: str) -> None:
         """Tell a person something.
@@ -46,7 +53,7 @@ class Report:
         text : str
             Written as it is.
         """
-        self.say(escape(text))
+        self.say(_shown(text))
 
     def data(self, value: dict[str, Any]) -> None:
         """Write one JSON object to standard output, at once.
@@ -83,28 +90,35 @@ class Report:
             Its message says what to do.
         """
         if self.as_json:
-            self.data({"event": "error", **error.to_dict()})
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[red]{error.kind}[/]: {escape(error.message)}"
-        )
+            self.event(Failed(error))
+        _console(to_stderr=True).print(f"[red]{error.kind}[/]: {_shown(error.message)}")
+
+
+def _console(*, to_stderr: bool) -> Console:
+    return Console(stderr=to_stderr, highlight=False, soft_wrap=True, emoji=False)
+
+
+def _shown(text: str) -> str:
+    """Text that others wrote, without markup, and without codes that would move the cursor."""
+    return escape(_CONTROL.sub("�", text))
 
 
 def _sentence(event: TickStarted | ActionReady | ActionRefused | Finished | Failed) -> str:
     match event:
         case TickStarted():
-            return f"[bold]{escape(event.text)}[/]"
+            return f"[bold]{_shown(event.text)}[/]"
         case ActionReady(action=action):
             name = f"{action.type:<8}"
-            return f"  [green]{name}[/] {escape(action.value)}  [dim]{event.at_s:.2f} s[/]"
+            return f"  [green]{name}[/] {_shown(action.value)}  [dim]{event.at_s:.2f} s[/]"
         case ActionRefused():
-            return f"  [yellow]refused[/]  {escape(event.reason)}"
+            return f"  [yellow]refused[/]  {_shown(event.reason)}"
         case Finished():
             first = "no action" if event.first_action_s is None else f"{event.first_action_s:.2f} s"
             return (
                 f"  [dim]first action {first} · all {event.total_s:.2f} s · "
-                f"{event.provider} {escape(event.model)}[/]"
+                f"{event.provider} {_shown(event.model)}[/]"
             )
         case Failed(error=LLMError() as error):
-            return f"  [red]{error.kind}[/]: {escape(error.message)}"
+            return f"  [red]{error.kind}[/]: {_shown(error.message)}"
         case Failed():
-            return f"  [red]{event.where} failed[/]: {escape(str(event.error))}"
+            return f"  [red]{event.where} failed[/]: {_shown(str(event.error))}"

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from reflexarc.errors import LLMError
+from reflexarc.errors import LLMError, ReflexarcError
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt, written
 from reflexarc.runtime.actuators import Actuator
@@ -67,6 +67,8 @@ class Failed:
         if isinstance(self.error, LLMError):
             attempts = [attempt.to_dict() for attempt in self.error.attempts]
             return {"event": "error", **self.error.to_dict(), "attempts": attempts}
+        if isinstance(self.error, ReflexarcError):
+            return {"event": "error", **self.error.to_dict()}
         message = f"{type(self.error).__name__}: {self.error}"
         action = self.action.model_dump() if self.action else None
         return {"event": "error", "kind": self.where, "message": message, "action": action}
@@ -208,7 +210,7 @@ class Loop:
 
     def _report(self, failed: Failed) -> None:
         self.failures += 1
-        if not isinstance(failed.error, LLMError):
+        if not isinstance(failed.error, LLMError | OSError):  # else it may be a bug: show where
             _log.error("the %s failed", failed.where, exc_info=failed.error)
         self._observe(failed)
 

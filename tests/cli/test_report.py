@@ -1,0 +1,118 @@
+"""What people and programs are shown, event by event."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from reflexarc.cli.report import Report
+from reflexarc.errors import ConfigError, ReflexarcError, ServerError
+from reflexarc.runtime.loop import Failed, TickEvent, TickStarted
+from reflexarc.types import (
+    Action,
+    ActionReady,
+    ActionRefused,
+    Attempt,
+    CortexOutputModel,
+    Finished,
+    TextDelta,
+    Usage,
+)
+
+SIT = Action(type="move", value="sit")
+NOTHING = CortexOutputModel(actions=[])
+
+EVENTS: list[tuple[TickEvent, str, str]] = [
+    (TickStarted(1, "sit!"), "sensed", "sit!\n"),
+    (ActionReady(SIT, 0, 0.126), "action", "  move     sit  0.13 s\n"),
+    (ActionRefused("move", "fly", "it has no wings", 1), "refused", "  refused  it has no wings\n"),
+    (
+        Finished(NOTHING, "LlamaLLM", "m", None, 2.0, None),
+        "done",
+        "  first action no action · all 2.00 s · LlamaLLM m\n",
+    ),
+    (Failed(ServerError("it is down")), "error", "  server: it is down\n"),
+    (Failed(OSError("unplugged"), "input"), "error", "  input failed: unplugged\n"),
+]
+
+
+@pytest.mark.parametrize(("event", "name", "sentence"), EVENTS, ids=[each[1] for each in EVENTS])
+def test_each_event_is_shown(
+    event: TickEvent, name: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An event is one line of JSON for a program, or one sentence for a person."""
+    Report(as_json=True).event(event)
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["event"] == name
+    assert (shown.out.count("\n"), shown.err) == (1, "")
+    Report(as_json=False).event(event)
+    assert capsys.readouterr() == (sentence, "")
+
+
+@pytest.mark.parametrize("event", [TextDelta("{"), Usage(1, 2)])
+def test_pieces_are_not_shown(event: TickEvent, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pieces of the answer and token counts are not lines of their own."""
+    for as_json in (True, False):
+        Report(as_json=as_json).event(event)
+    assert capsys.readouterr() == ("", "")
+
+
+def failed_call() -> ServerError:
+    """A failure with its record."""
+    error = ServerError("it is down", status=503)
+    error.attempts = (Attempt("LlamaLLM", "m", "server", 0.5),)
+    return error
+
+
+def test_a_failed_call_looks_the_same_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program reads one shape of error, whether the command goes on or ends with it."""
+    report = Report(as_json=True)
+    report.event(Failed(failed_call()))
+    report.error(failed_call())
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == second
+    assert first == {
+        "event": "error", "kind": "server", "message": "it is down", "status": 503,
+        "retryable": True,
+        "attempts": [{"provider": "LlamaLLM", "model": "m", "outcome": "server", "elapsed_s": 0.5}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(failed_call(), "server"), (ConfigError("no such file"), "config")]
+)
+def test_people_read_errors_on_stderr(
+    error: ReflexarcError, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sentence is on standard error, beside the JSON line where one is asked for."""
+    for as_json in (True, False):
+        Report(as_json=as_json).error(error)
+        shown = capsys.readouterr()
+        assert shown.err == f"{kind}: {error.message}\n"
+        assert bool(shown.out) == as_json
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("a [red]b[/] [link=x]c[/link]", "a [red]b[/] [link=x]c[/link]"),
+        (":dog: :warning:", ":dog: :warning:"),
+        ("a\x1b[2Jb\x07\rc\x9b31m\td", "a�[2Jb��c�31m�d"),
+        ("two\nlines", "two\nlines"),
+        ("été 🐕", "été 🐕"),
+        ("word " * 60, "word " * 60),
+    ],
+    ids=["markup", "emoji names", "control codes", "line break", "unicode", "long"],
+)
+def test_what_others_wrote_is_shown_as_it_is(
+    said: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No text of a model, server or person changes how the terminal looks."""
+    report = Report(as_json=False)
+    report.plain(said)
+    assert capsys.readouterr().out == f"{shown}\n"
+    report.event(ActionReady(Action(type="speak", value=said), 0, 1.0))
+    assert capsys.readouterr().out == f"  speak    {shown}  1.00 s\n"
+    report.error(ConfigError(said))
+    assert capsys.readouterr().err == f"config: {shown}\n"
