@@ -19,6 +19,7 @@ from reflexarc.cli.report import Report
 from reflexarc.config import RobotConfig, did_you_mean
 from reflexarc.errors import ConfigError, LLMError, ReflexarcError
 from reflexarc.llm import LLM
+from reflexarc.onboard.models import DEFAULT, MODELS, ModelStatus, ModelStore, default_root
 from reflexarc.prompt import Prompt
 from reflexarc.registry import load_llm
 from reflexarc.runtime.inputs import Input, Lines, Script
@@ -46,6 +47,7 @@ Llm = Annotated[
     str | None,
     typer.Option("--llm", metavar="JSON", help='Another brain: {"type": "LlamaLLM", …}.'),
 ]
+Model = Annotated[str, typer.Argument(metavar="[NAME]", help="A known model.")]
 Robot = Annotated[Path, typer.Argument(metavar="FILE", help="A robot, in OM1's JSON5 format.")]
 
 
@@ -60,7 +62,7 @@ def ask(
     report = Report(as_json=as_json)
     with _failures(report):
         robot = RobotConfig.load(config, llm=llm)
-        _run(_ask(_brain(robot), Prompt.for_robot(robot).at(text), report))
+        _run(_ask(_brain(robot), Prompt.for_robot(robot).at(_sayable(text)), report))
 
 
 async def _ask(brain: LLM[Any], prompt: Prompt, report: Report) -> None:
@@ -91,14 +93,16 @@ def run(
     with _failures(report):
         robot = RobotConfig.load(file, llm=llm)
         _check_hardware(robot, report, simulate=simulate)
-        failures = _run(_loop(robot, say, report))
+        failures = _run(_loop(_brain(robot), robot, say, report))
     if failures and say:
         raise typer.Exit(WORLD_FAILED)
 
 
-async def _loop(robot: RobotConfig, say: list[str] | None, report: Report) -> int:
-    inputs: list[Input] = [Script(say) if say else Lines()]
-    async with _brain(robot) as brain:
+async def _loop(brain: LLM[Any], robot: RobotConfig, say: list[str] | None, report: Report) -> int:
+    if not say and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - under `<&-`
+        raise ConfigError("standard input is closed, so nothing can be typed; use --say TEXT")
+    inputs: list[Input] = [Script(map(_sayable, say)) if say else Lines()]
+    async with brain:
         loop = Loop(
             brain,
             Prompt.for_robot(robot),
@@ -114,6 +118,11 @@ async def _loop(robot: RobotConfig, say: list[str] | None, report: Report) -> in
             )
         await loop.run()
     return loop.failures
+
+
+def _sayable(text: str) -> str:
+    """An argument without what is no text: Python keeps bytes that are not UTF-8 as surrogates."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _check_hardware(robot: RobotConfig, report: Report, *, simulate: bool) -> None:
@@ -140,65 +149,77 @@ def _check_hardware(robot: RobotConfig, report: Report, *, simulate: bool) -> No
 @models.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """Show the known models, and which are here."""
-    from reflexarc.onboard.models import MODELS
-
     report = Report(as_json=as_json)
     with _failures(report):
         store = _store()
         for name in MODELS:
-            status = store.status(name)
-            if as_json:
-                report.data({"event": "model", "name": name, "state": status.state})
-            else:
-                report.say(f"{name:<24} {status.state:<8} {escape(status.message)}")
+            _show_model(store.status(name), report)
 
 
 @models.command()
-def pull(name: Annotated[str, typer.Argument(help="A known model.")] = "") -> None:
+def pull(name: Model = DEFAULT, as_json: AsJson = False) -> None:
     """Fetch a model; does nothing if it is here and whole."""
-    report = Report(as_json=False)
+    report = Report(as_json=as_json)
     with _failures(report):
-        from reflexarc.onboard.models import DEFAULT
-
-        path = _store().pull(name or DEFAULT, report.plain)
-        report.plain(str(path))
+        store = _store()
+        store.pull(name, report.plain)
+        if as_json:
+            _show_model(store.status(name), report)
 
 
 @models.command()
-def verify(name: Annotated[str, typer.Argument(help="A known model.")] = "") -> None:
+def verify(name: Model = DEFAULT, as_json: AsJson = False) -> None:
     """Check a model's file against its hash."""
-    report = Report(as_json=False)
+    report = Report(as_json=as_json)
     with _failures(report):
-        from reflexarc.onboard.models import DEFAULT
-
-        status = _store().verify(name or DEFAULT)
-        report.plain(status.message)
+        status = _store().verify(name)
+        _show_model(status, report)
     if status.state != "intact":
         raise typer.Exit(WORLD_FAILED)
 
 
+def _show_model(status: ModelStatus, report: Report) -> None:
+    if not report.as_json:
+        report.plain(f"{status.name:<24} {status.state:<8} {status.message}")
+        return
+    report.data(
+        {
+            "event": "model",
+            "name": status.name,
+            "state": status.state,
+            "path": str(status.path),
+            "message": status.message,
+        }
+    )
+
+
 @config.command()
-def schema() -> None:
+def schema(as_json: AsJson = False) -> None:
     """Print the JSON Schema of a robot's file, for editors."""
-    typer.echo(json.dumps(RobotConfig.model_json_schema(), indent=2))
+    typer.echo(json.dumps(RobotConfig.model_json_schema(), indent=None if as_json else 2))
 
 
 @config.command()
-def check(file: Robot) -> None:
+def check(file: Robot, as_json: AsJson = False) -> None:
     """Check a robot's file; a mistake is shown with line and column."""
-    report = Report(as_json=False)
+    report = Report(as_json=as_json)
     with _failures(report):
         robot = RobotConfig.load(file)
         vocabulary = Vocabulary.from_actions(robot.agent_actions)
-        load_llm(robot.cortex_llm, actions=vocabulary)
-        types = ", ".join(spec.type for spec in vocabulary.specs)
-        report.say(f"{escape(str(file))} is right: {escape(robot.name)} can {escape(types)}.")
+        brain = load_llm(robot.cortex_llm, actions=vocabulary)
+        types = [spec.type for spec in vocabulary.specs]
+        if as_json:
+            known = {"name": robot.name, "provider": brain.name, "actions": types}
+            report.data({"event": "config", "path": str(file), **known})
+        else:
+            report.plain(f"{file} is right: {robot.name} can {', '.join(types)}.")
 
 
 @app.command()
 def bench(
     what: Annotated[
-        list[str] | None, typer.Argument(metavar="[import|decoder|onboard]…", help="All if none.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME]", help="import, decoder or onboard; all of them if none."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="The robot for onboard.")
@@ -226,9 +247,7 @@ def _brain(robot: RobotConfig) -> LLM[Any]:
     return load_llm(robot.cortex_llm, actions=Vocabulary.from_actions(robot.agent_actions))
 
 
-def _store() -> Any:
-    from reflexarc.onboard.models import ModelStore, default_root
-
+def _store() -> ModelStore:
     return ModelStore(default_root(os.environ))
 
 
@@ -257,3 +276,9 @@ def _failures(report: Report) -> Generator[None]:
     except KeyboardInterrupt:
         sys.stderr.write("\n")
         raise typer.Exit(128 + signal.SIGINT) from None
+    except (BrokenPipeError, ExceptionGroup) as error:
+        if isinstance(error, ExceptionGroup) and error.split(BrokenPipeError)[1] is not None:
+            raise
+        # Nobody reads any more, as after `| head -1`; at exit Python would try to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise typer.Exit(WORLD_FAILED) from None
