@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import ssl
+import subprocess
 import sys
 import threading
 import traceback
@@ -317,6 +320,42 @@ async def test_a_stale_connection_costs_no_answer(kind: str, end: Any) -> None:
         with pytest.raises(ConnectError, match="closed the connection without an answer"):
             await llm.ask("sit")
     assert len(server.requests) == 4
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for this machine and its key, in one file, vouched for by itself."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("the openssl command, which makes the certificate, is not installed")
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = (
+        f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 "
+        f"-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -keyout {path} -out {path}.cert"
+    )
+    subprocess.run(command.split(), check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + Path(f"{path}.cert").read_bytes())
+    return path
+
+
+@both
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_systems_authorities_decide(
+    kind: str, certificate: Path, monkeypatch: pytest.MonkeyPatch, *, trusted: bool
+) -> None:
+    """A certificate is good if this system trusts it; if not, nothing is sent, and that lasts."""
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    async with Server(Reply.stream(SIT), tls=context) as server, make(kind, server) as llm:
+        if trusted:
+            assert pairs((await llm.ask("sit")).actions) == [("move", "sit")]
+            return
+        with pytest.raises(ConnectError, match="certificate that is not valid") as caught:
+            await llm.ask("sit")
+    assert not caught.value.retryable
+    assert not server.requests
 
 
 @both

@@ -8,6 +8,7 @@ OpenAI dialect, which the SDK does not know: it hands out empty chunks and ends 
 from __future__ import annotations
 
 import inspect
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -136,6 +137,8 @@ class LlamaSdkTransport(SdkTransport[_Client]):
         from llama_api_client import AsyncLlamaAPIClient
 
         http = httpx.AsyncClient(
+            # The system's authorities, as our own client has them, not a package's list.
+            verify=ssl.create_default_context(),
             timeout=None,  # the clocks of a call are ours
             trust_env=False,
             limits=httpx.Limits(keepalive_expiry=IDLE_S),
