@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from reflexarc.decoder import Decoder, Ending, JsonActions, LineActions, WholeAnswer, judge_any
+from reflexarc.decoder import Decoder, Ending, JsonActions, judge_any
 from reflexarc.errors import BadOutputError, LLMError, TruncatedError
+from reflexarc.lines import LineActions
+from reflexarc.schema import WholeAnswer
 from reflexarc.types import Action, CortexOutputModel, TextDelta, ToolCallDelta
 from reflexarc.vocabulary import ActionSpec, Refusal, Vocabulary
 

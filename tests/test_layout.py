@@ -17,9 +17,9 @@ PACKAGE = SRC / "reflexarc"
 
 # From the bottom up. A module may import what stands below it, and beside it if that makes no ring.
 LAYERS = (
-    ("errors", "schema", "types"),
+    ("errors", "types"),
     ("config", "scanner", "source"),
-    ("decoder", "lines", "vocabulary"),
+    ("decoder", "lines", "schema", "vocabulary"),
     ("prompt",),
     ("call", "llm"),
     ("onboard", "providers", "registry"),

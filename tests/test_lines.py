@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reflexarc.decoder import LineActions
-from reflexarc.lines import LONGEST_LINE, LineForm
+from reflexarc.lines import LONGEST_LINE, LineActions, LineForm
 from reflexarc.onboard.engine import Engine
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root
 from reflexarc.prompt import Prompt

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from reflexarc.errors import BadOutputError, TruncatedError
-from reflexarc.scanner import Scanner
+from reflexarc.scanner import Scanner, parse
 from reflexarc.types import Action, Json, TextDelta, ToolCallDelta, as_object
 from reflexarc.vocabulary import Refusal
 
@@ -128,8 +128,14 @@ class Decoder(ABC):
         return f"it begins: {text}" if text else "it is empty"
 
 
-class _ActionDecoder(Decoder):
-    """What the decoders of actions share: the judge, and the account of what it said."""
+class ActionDecoder(Decoder):
+    """What the decoders of actions share: the judge, and the account of what it said.
+
+    Parameters
+    ----------
+    judge : callable
+        Decides about each action.
+    """
 
     def __init__(self, judge: Judge) -> None:
         super().__init__()
@@ -167,7 +173,7 @@ class _ActionDecoder(Decoder):
             )
 
 
-class JsonActions(_ActionDecoder):
+class JsonActions(ActionDecoder):
     """Actions as JSON text, as tool calls, or both.
 
     Takes ``{"actions": [{"type", "value"}, …]}``, a bare list, a single action and a tool call
@@ -208,14 +214,14 @@ class JsonActions(_ActionDecoder):
         return verdicts
 
     def _item(self, text: str) -> Action | Refusal:
-        verdict = self._object(as_object(_parse(text)))
+        verdict = self._object(as_object(parse(text)))
         if verdict is not None:
             return verdict
         reason = 'this is not an action; one looks like {"type": "move", "value": "sit"}'
         return self._keep(Refusal("", text[:_SHOWN], reason))
 
     def _root(self, text: str, tool: str) -> list[Action | Refusal]:
-        root = as_object(_parse(text))
+        root = as_object(parse(text))
         if tool:
             if root is not None:
                 return [self._decide(tool, _argument(root))]
@@ -294,105 +300,12 @@ class JsonActions(_ActionDecoder):
         if call.scanner.roots or call.scanner.is_open:
             return []
         text = "".join(call.text).strip()
-        inner = _parse(text) if text else "{}"
+        inner = parse(text) if text else "{}"
         verdicts = self._from_call(call, inner if isinstance(inner, str) else "")
         if not call.scanner.roots:
             reason = f"the arguments of {call.name} are no JSON object"
             verdicts.append(self._keep(Refusal(call.name, text[:_SHOWN], reason)))
         return verdicts
-
-
-class LineActions(_ActionDecoder):
-    """Actions one a line, ``move sit``: the short form for small models.
-
-    Parameters
-    ----------
-    judge : callable
-        Decides about each action.
-    """
-
-    def __init__(self, judge: Judge) -> None:
-        super().__init__(judge)
-        self._line: list[str] = []
-
-    def _text(self, text: str) -> list[Action | Refusal]:
-        first, *rest = text.split("\n")
-        self._line.append(first)
-        verdicts: list[Action | Refusal] = []
-        for part in rest:
-            verdicts += self._end_line()
-            self._line.append(part)
-        return verdicts
-
-    def _end_line(self) -> list[Action | Refusal]:
-        type_, _, value = "".join(self._line).strip().partition(" ")
-        self._line.clear()
-        return [self._decide(type_, value)] if type_ else []
-
-    def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]:
-        return []
-
-    def close(self, ending: Ending) -> list[Action | Refusal]:
-        """End the answer, whose last line need not have a line break; see `Decoder.close`."""
-        finished = ending == "finished"
-        verdicts = self._end_line() if finished else []
-        self._check(whole=finished, may_be_empty=not self._beginning.strip())
-        return verdicts
-
-
-class WholeAnswer(Decoder):
-    """One object of a pydantic model: the first complete one that fits.
-
-    Parameters
-    ----------
-    output_model : type
-        A pydantic model.
-    """
-
-    def __init__(self, output_model: type[BaseModel]) -> None:
-        super().__init__()
-        self._output_model = output_model
-        self._scanner = Scanner(items=False)
-        self._arguments = Scanner(items=False)
-        self._answer: BaseModel | None = None
-        self._mistake = ""
-
-    def _text(self, text: str) -> list[Action | Refusal]:
-        return self._scan(self._scanner, text)
-
-    def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]:
-        arguments = delta.arguments
-        return self._scan(
-            self._arguments, arguments if isinstance(arguments, str) else json.dumps(arguments)
-        )
-
-    def _scan(self, scanner: Scanner, text: str) -> list[Action | Refusal]:
-        for kind, root in scanner.feed(text):
-            if kind == "root" and self._answer is None:
-                try:
-                    self._answer = self._output_model.model_validate(_parse(root))
-                except ValidationError as error:
-                    self._mistake = _mistake(error)
-        return []
-
-    def close(self, ending: Ending) -> list[Action | Refusal]:
-        """End the answer; see `Decoder.close`."""
-        is_open = self._scanner.is_open or self._arguments.is_open
-        if ending == "cut" or (self._answer is None and (ending == "length" or is_open)):
-            raise TruncatedError(
-                f"the answer ended early; {self._shown()}. Ask again, or raise max_tokens"
-            )
-        if self._answer is None:
-            why = self._mistake or "no JSON object"
-            raise BadOutputError(
-                f"the answer does not fit {self._output_model.__name__} ({why}); {self._shown()}"
-            )
-        return []
-
-    def answer(self, output_model: type[BaseModel]) -> BaseModel:
-        """The object that was found; see `Decoder.answer`."""
-        assert self._answer is not None, "close() has raised if there is no answer"
-        return self._answer
 
 
 class _ToolCall:
@@ -409,21 +322,6 @@ class _ToolCall:
         self.mark = ""  # the first character of the arguments
 
 
-def _parse(text: str) -> Any:
-    """The value of JSON text, or None; forgives line breaks in strings, but no repeated key."""
-    try:
-        return json.loads(text, strict=False, object_pairs_hook=_unique)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ValueError("a key is written twice")
-    return values
-
-
 def _argument(arguments: dict[str, Any]) -> object:
     """The value of an action from a tool's arguments: ``action``, the only one, or all as JSON."""
     if "action" in arguments:
@@ -438,10 +336,22 @@ def _fit(output_model: type[BaseModel], data: dict[str, Any]) -> BaseModel:
         return output_model.model_validate(data)
     except ValidationError as error:
         raise BadOutputError(
-            f"the answer does not fit {output_model.__name__}: {_mistake(error)}"
+            f"the answer does not fit {output_model.__name__}: {mistake_in(error)}"
         ) from error
 
 
-def _mistake(error: ValidationError) -> str:
+def mistake_in(error: ValidationError) -> str:
+    """The first thing that pydantic finds wrong, in a few words.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+        What it raised.
+
+    Returns
+    -------
+    str
+        Place and mistake, never the value.
+    """
     first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"

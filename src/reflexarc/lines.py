@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from reflexarc.types import Action
+from reflexarc.decoder import ActionDecoder, Ending, Judge
+from reflexarc.types import Action, ToolCallDelta
 from reflexarc.vocabulary import ActionSpec, Refusal, Vocabulary
 
 LONGEST_LINE = 160
@@ -127,3 +128,41 @@ def _words(values: tuple[str, ...]) -> dict[str, str]:
 def _folded(text: str) -> str:
     """Text without what `Vocabulary.judge` forgives."""
     return " ".join(text.casefold().split())
+
+
+class LineActions(ActionDecoder):
+    """Actions one a line, ``move sit``: the short form for small models.
+
+    Parameters
+    ----------
+    judge : callable
+        Decides about each action.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__(judge)
+        self._line: list[str] = []
+
+    def _text(self, text: str) -> list[Action | Refusal]:
+        first, *rest = text.split("\n")
+        self._line.append(first)
+        verdicts: list[Action | Refusal] = []
+        for part in rest:
+            verdicts += self._end_line()
+            self._line.append(part)
+        return verdicts
+
+    def _end_line(self) -> list[Action | Refusal]:
+        type_, _, value = "".join(self._line).strip().partition(" ")
+        self._line.clear()
+        return [self._decide(type_, value)] if type_ else []
+
+    def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]:
+        return []
+
+    def close(self, ending: Ending) -> list[Action | Refusal]:
+        """End the answer, whose last line need not have a line break; see `Decoder.close`."""
+        finished = ending == "finished"
+        verdicts = self._end_line() if finished else []
+        self._check(whole=finished, may_be_empty=not self._beginning.strip())
+        return verdicts

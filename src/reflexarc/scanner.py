@@ -11,9 +11,10 @@ closing brace, long before its root is complete; the ``end`` of each outermost v
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 DEEPEST = 64
 """Levels of nesting after which a value is taken for noise."""
@@ -244,3 +245,29 @@ class Scanner:
         self._list_level = 0
         self._in_item = False
         self._state = Scanner._outside
+
+
+def parse(text: str) -> Any:
+    """Parse JSON text; forgives line breaks in strings, but no repeated key.
+
+    Parameters
+    ----------
+    text : str
+        Of one value.
+
+    Returns
+    -------
+    object
+        Its value; None if it is not JSON.
+    """
+    try:
+        return json.loads(text, strict=False, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key is written twice")
+    return values

@@ -1,11 +1,17 @@
-"""JSON Schemas that strict servers accept, from pydantic models."""
+"""Answers that are an object of a pydantic model: the schema asked for, and the reading of it."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+
+from reflexarc.decoder import Decoder, Ending, mistake_in
+from reflexarc.errors import BadOutputError, TruncatedError
+from reflexarc.scanner import Scanner, parse
+from reflexarc.types import Action, ToolCallDelta
+from reflexarc.vocabulary import Refusal
 
 
 def strict_schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -62,3 +68,58 @@ def model_instructions(schema: dict[str, Any]) -> str:
     """
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     return f"Answer with one JSON object and nothing else. It fits this JSON Schema:\n{text}"
+
+
+class WholeAnswer(Decoder):
+    """One object of a pydantic model: the first complete one that fits.
+
+    Parameters
+    ----------
+    output_model : type
+        A pydantic model.
+    """
+
+    def __init__(self, output_model: type[BaseModel]) -> None:
+        super().__init__()
+        self._output_model = output_model
+        self._scanner = Scanner(items=False)
+        self._arguments = Scanner(items=False)
+        self._answer: BaseModel | None = None
+        self._mistake = ""
+
+    def _text(self, text: str) -> list[Action | Refusal]:
+        return self._scan(self._scanner, text)
+
+    def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]:
+        arguments = delta.arguments
+        return self._scan(
+            self._arguments, arguments if isinstance(arguments, str) else json.dumps(arguments)
+        )
+
+    def _scan(self, scanner: Scanner, text: str) -> list[Action | Refusal]:
+        for kind, root in scanner.feed(text):
+            if kind == "root" and self._answer is None:
+                try:
+                    self._answer = self._output_model.model_validate(parse(root))
+                except ValidationError as error:
+                    self._mistake = mistake_in(error)
+        return []
+
+    def close(self, ending: Ending) -> list[Action | Refusal]:
+        """End the answer; see `Decoder.close`."""
+        is_open = self._scanner.is_open or self._arguments.is_open
+        if ending == "cut" or (self._answer is None and (ending == "length" or is_open)):
+            raise TruncatedError(
+                f"the answer ended early; {self._shown()}. Ask again, or raise max_tokens"
+            )
+        if self._answer is None:
+            why = self._mistake or "no JSON object"
+            raise BadOutputError(
+                f"the answer does not fit {self._output_model.__name__} ({why}); {self._shown()}"
+            )
+        return []
+
+    def answer(self, output_model: type[BaseModel]) -> BaseModel:
+        """The object that was found; see `Decoder.answer`."""
+        assert self._answer is not None, "close() has raised if there is no answer"
+        return self._answer

@@ -14,9 +14,9 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from reflexarc.call import Clocks
-from reflexarc.decoder import Decoder, JsonActions, LineActions, judge_any
+from reflexarc.decoder import Decoder, JsonActions, judge_any
 from reflexarc.errors import ConfigError
-from reflexarc.lines import LineForm
+from reflexarc.lines import LineActions, LineForm
 from reflexarc.llm import R, Request, Transport
 from reflexarc.onboard.engine import Endpoint, Engine
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find

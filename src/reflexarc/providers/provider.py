@@ -13,13 +13,13 @@ from pydantic import BaseModel, SecretStr
 
 from reflexarc.call import Call, Clocks
 from reflexarc.config import LLMConfig
-from reflexarc.decoder import Decoder, JsonActions, WholeAnswer, judge_any
+from reflexarc.decoder import Decoder, JsonActions, judge_any
 from reflexarc.errors import ConfigError, LLMError
 from reflexarc.llm import LLM, Messages, R, Request, Transport
 from reflexarc.prompt import Prompt, build_messages, instructions, read_prompt
 from reflexarc.providers.chat import Dialect
 from reflexarc.providers.http import Address, HttpTransport
-from reflexarc.schema import model_instructions, strict_schema
+from reflexarc.schema import WholeAnswer, model_instructions, strict_schema
 from reflexarc.types import CortexOutputModel, Event
 from reflexarc.vocabulary import Vocabulary
 
