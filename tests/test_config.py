@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from reflexarc.config import LLMConfig, RobotConfig, did_you_mean, expand, parse_llm, validate
+from reflexarc.config import LLMConfig, RobotConfig, did_you_mean, parse_llm, validate
 from reflexarc.errors import ConfigError
-from reflexarc.source import Source
+from reflexarc.source import Source, expand
 from reflexarc.types import Action
 
 SECRET = "sk-4f1c2d3e4b5a6978"

@@ -1,20 +1,17 @@
 """Configuration: robots in OM1's JSON5 format, and the settings of one language model.
 
-Every value is frozen and every unknown key is refused with a "did you mean". ``${VAR}`` and
-``${VAR:-default}`` are expanded in each string after parsing, so that a variable can neither
-break the file nor add keys to it; an empty variable counts as unset. The environment is read where
-a file is, or handed in; nothing else here looks at it.
+Every value is frozen and every unknown key is refused with a "did you mean". The environment is
+read where a file is, or handed in; nothing else here looks at it.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -30,11 +27,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from reflexarc.errors import ConfigError
-from reflexarc.source import Location, Source
+from reflexarc.source import Source, expand
 from reflexarc.types import Action, as_object
-
-# OM1's own pattern, so that OM1's files mean the same here.
-_VARIABLE = re.compile(r"\$\{([^}:-]+)(?::-(.*?))?\}")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -58,56 +52,6 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     lowered = {word.lower(): word for word in words}
     near = get_close_matches(wrong.lower(), lowered, n=1, cutoff=0.6)
     return f"did you mean '{lowered[near[0]]}'?" if near else f"choose one of {', '.join(words)}"
-
-
-def expand(value: Any, environ: Mapping[str, str], source: Source, location: Location = ()) -> Any:
-    """Replace ``${VAR}`` and ``${VAR:-default}`` in every string of parsed JSON.
-
-    Parameters
-    ----------
-    value : object
-        Parsed JSON.
-    environ : mapping of str to str
-        The variables; an empty one counts as unset.
-    source : Source
-        The text `value` came from, to show the place of a mistake.
-    location : sequence of str or int, default ()
-        Where `value` stands in `source`.
-
-    Returns
-    -------
-    object
-        A copy with the strings expanded.
-
-    Raises
-    ------
-    ConfigError
-        If a variable without default is unset.
-    """
-    if (fields := as_object(value)) is not None:
-        return {
-            key: expand(item, environ, source, (*location, key)) for key, item in fields.items()
-        }
-    if isinstance(value, list):
-        items = cast("list[Any]", value)
-        return [
-            expand(item, environ, source, (*location, index)) for index, item in enumerate(items)
-        ]
-    if not isinstance(value, str):
-        return value
-
-    def substitute(match: re.Match[str]) -> str:
-        name, default = match[1], match[2]
-        found = environ.get(name) or default
-        if found is None:
-            raise source.error_at(
-                location,
-                f"this needs the environment variable {name}, which is not set; "
-                f"set it, or write ${{{name}:-a default}}",
-            )
-        return found
-
-    return _VARIABLE.sub(substitute, value)
 
 
 def _check_base_url(url: str) -> str:
@@ -313,6 +257,14 @@ class RobotConfig(_Frozen):
         OM1's simulators.
     examples : tuple of Sensed, default ()
         Our addition: examples as data, which small models need.
+    version, mode, unitree_ethernet, URID, robot_ip : str or None, default None
+        Of OM1's runtime; accepted so that the files stay OM1's, and not used here.
+    api_key : SecretStr or None, default None
+        OpenMind's key, likewise.
+    knowledge_base : dict or None, default None
+        Likewise.
+    schema_ : str or None, default None
+        ``$schema``, for editors.
     """
 
     name: str
@@ -326,7 +278,6 @@ class RobotConfig(_Frozen):
     simulators: tuple[Plugin, ...] = ()
     examples: tuple[Sensed, ...] = ()
 
-    # Fields of OM1's files that belong to its runtime; accepted so that the files stay OM1's.
     version: str | None = None
     api_key: ApiKey | None = None
     mode: str | None = None

@@ -1,5 +1,8 @@
 """A JSON5 text that knows where each of its values stands.
 
+Variables are filled in after parsing, string by string, so that a value can neither break the file
+nor add keys to it.
+
 The `json5` package parses (the same one OM1 uses, so both accept and refuse the same files), but
 its result carries no positions. `Source` adds them with one pass over the tokens, made only when an
 error has to be located.
@@ -8,7 +11,7 @@ error has to be located.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +40,9 @@ _MAY_BE_SECRET = re.compile(r"key|token|secret|password|authorization", re.IGNOR
 
 _ENTRY_BEGINS = re.compile(r"[,{\[]")
 _NOT_TAB = re.compile(r"[^\t]")
+
+# OM1's own pattern, so that OM1's files mean the same here.
+_VARIABLE = re.compile(r"\$\{([^}:-]+)(?::-(.*?))?\}")
 
 Location = Sequence[str | int]
 
@@ -175,6 +181,56 @@ class Source:
     def _error_at_offset(self, offset: int, message: str) -> ConfigError:
         line = self.text.count("\n", 0, offset) + 1
         return self.error(message, line, offset - self.text.rfind("\n", 0, offset))
+
+
+def expand(value: Any, environ: Mapping[str, str], source: Source, location: Location = ()) -> Any:
+    """Replace ``${VAR}`` and ``${VAR:-default}`` in every string of parsed JSON.
+
+    Parameters
+    ----------
+    value : object
+        Parsed JSON.
+    environ : mapping of str to str
+        The variables; an empty one counts as unset.
+    source : Source
+        The text `value` came from, to show the place of a mistake.
+    location : sequence of str or int, default ()
+        Where `value` stands in `source`.
+
+    Returns
+    -------
+    object
+        A copy with the strings expanded.
+
+    Raises
+    ------
+    ConfigError
+        If a variable without default is unset.
+    """
+    if (fields := as_object(value)) is not None:
+        return {
+            key: expand(item, environ, source, (*location, key)) for key, item in fields.items()
+        }
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return [
+            expand(item, environ, source, (*location, index)) for index, item in enumerate(items)
+        ]
+    if not isinstance(value, str):
+        return value
+
+    def substitute(match: re.Match[str]) -> str:
+        name, default = match[1], match[2]
+        found = environ.get(name) or default
+        if found is None:
+            raise source.error_at(
+                location,
+                f"this needs the environment variable {name}, which is not set; "
+                f"set it, or write ${{{name}:-a default}}",
+            )
+        return found
+
+    return _VARIABLE.sub(substitute, value)
 
 
 def _whole(value: Any) -> Any:

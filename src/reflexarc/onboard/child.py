@@ -140,9 +140,14 @@ class Child:
         return how + self._last_words()
 
     async def end(self, grace_s: float) -> None:
-        """End the child: its stdin, then SIGTERM, then SIGKILL, `grace_s` seconds apart.
+        """End the child: its stdin, then SIGTERM, then SIGKILL.
 
         Cancelling this kills the child at once. It is reaped in any case.
+
+        Parameters
+        ----------
+        grace_s : float
+            Seconds between one and the next.
         """
         try:
             self._stdin.close()

@@ -83,7 +83,18 @@ class Supervision:
     grace_s: float = 0.5
 
     def pause_before_restart(self, failures: int) -> float:
-        """Seconds to wait after the `failures`-th failure in a row, from 1."""
+        """How long to wait before the next child.
+
+        Parameters
+        ----------
+        failures : int
+            In a row, from 1.
+
+        Returns
+        -------
+        float
+            Seconds, in ``[0, cap_s]``.
+        """
         if failures <= 1:
             return 0.0
         # The exponent is bounded so that a robot left alone for months does not overflow a float.

@@ -120,7 +120,22 @@ class ModelStore:
         return entry
 
     def path(self, name: str) -> Path:
-        """Where the model's file is, or would be after a pull; ConfigError for an unknown name."""
+        """Where the model's file is, or would be after a pull.
+
+        Parameters
+        ----------
+        name : str
+            The model.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ConfigError
+            If the name is unknown.
+        """
         entry = self.entry(name)
         return self.root / entry.name / Path(entry.member).name
 
