@@ -35,8 +35,8 @@ from reflexarc.types import (
 from reflexarc.vocabulary import ActionSpec, Vocabulary
 
 WIRE = Path(__file__).parents[1] / "data" / "wire"
-PATIENCE_S = 10.0
-SOON_S = 2.0  # what should happen at once, on a machine that is busy
+PATIENCE_S = 30.0
+SOON_S = 5.0  # what should happen at once, on a machine that is busy
 KEY = "sk-robot-0123456789abcdef"
 
 VOCABULARY = Vocabulary(
@@ -62,7 +62,14 @@ def brain(server: Server | str, **settings: Any) -> Spot:
     """An LLM on our own server, or on any base URL."""
     base_url = server if isinstance(server, str) else server.base_url
     config = LLMConfig.model_validate(
-        {"type": "LlamaLLM", "model": "m", "base_url": base_url} | settings
+        {
+            "type": "LlamaLLM",
+            "model": "m",
+            "base_url": base_url,
+            "timeout": PATIENCE_S,
+            "stall_timeout": PATIENCE_S,
+        }
+        | settings
     )
     return LlamaLLM(config, vocabulary=VOCABULARY, environ={})
 

@@ -58,7 +58,7 @@ async def test_keeps_its_times() -> None:
         async for event in ScriptedLLM(Turn((SIT, WAVE, SIT), 0.1, 0.3)).stream("")
     ]
     for (_, at_s), due_s in zip(times, (0.1, 0.2, 0.3, 0.3), strict=True):
-        assert due_s - 0.01 <= at_s < due_s + 1
+        assert due_s - 0.01 <= at_s < due_s + 5
 
 
 @pytest.mark.parametrize("failure", [ServerError("down"), DeadlineError("late", phase="stall")])

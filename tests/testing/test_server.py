@@ -16,7 +16,7 @@ import pytest
 from reflexarc.testing import Received, Reply, Server, event
 from reflexarc.types import ToolCallDelta, Usage
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 REQUEST = b'POST /v1/x HTTP/1.1\r\nHost: robot\r\nX-Key: A b\r\nContent-Length: 8\r\n\r\n{"a": 1}'
 
 
@@ -182,7 +182,7 @@ async def test_notes_that_the_client_left(reply: Reply) -> None:
         async with asyncio.timeout(PATIENCE_S):
             await request.left.wait()
         assert request.left_at_s is not None
-        assert before <= request.left_at_s < before + 1
+        assert before <= request.left_at_s < before + 5
 
 
 @pytest.mark.parametrize("end", ["whole", "cut", "reset"])
