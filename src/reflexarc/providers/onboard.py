@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Self
 
 from reflexarc.call import Clocks
 from reflexarc.decoder import Decoder, JsonActions, judge_any
@@ -21,7 +22,7 @@ from reflexarc.llm import R, Request, Transport
 from reflexarc.onboard.engine import Endpoint, Engine
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find
 from reflexarc.onboard.prefix import PrefixCache, default_prefixes
-from reflexarc.prompt import Prompt
+from reflexarc.prompt import Prompt, build_messages
 from reflexarc.providers.chat import Dialect
 from reflexarc.providers.http import Address, HttpTransport
 from reflexarc.providers.provider import Provider, ProviderLLM
@@ -73,6 +74,14 @@ class OnboardLLM(ProviderLLM[R]):
         if kept:
             await asyncio.to_thread(self._prefixes.used, name)
             self._warm = (name, endpoint.pid)
+
+    async def __aenter__(self) -> Self:
+        """Open; where that fails or is cancelled, no child is left behind."""
+        try:
+            return await super().__aenter__()
+        except BaseException:
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
         """Close the connections and end the child; may be called twice."""
@@ -157,11 +166,14 @@ def line_messages(prompt: Prompt, lines: LineForm) -> tuple[Message, Message]:
         The heading as the user's turn, and the beginning of the assistant's, which llama.cpp
         continues.
     """
-    heading = [prompt.system, _INSTRUCTION, lines.describe()]
+    system, turns = "", build_messages(replace(prompt, examples=()))
+    if turns[0].role == "system":
+        system, turns = turns[0].content, turns[1:]
+    heading = [system, _INSTRUCTION, lines.describe()]
     blocks = [_block(example.sensed, lines.write(example.actions)) for example in prompt.examples]
-    for sensed, answer in zip(prompt.history[::2], prompt.history[1::2], strict=False):
+    for sensed, answer in zip(turns[:-1:2], turns[1::2], strict=True):
         blocks.append(_block(sensed.content, lines.write(_actions(answer.content))))
-    blocks.append(_block(prompt.situation, ""))
+    blocks.append(_block(turns[-1].content, ""))
     return (
         Message("user", "\n".join(part.strip() for part in heading if part.strip())),
         Message("assistant", "\n".join(blocks)),

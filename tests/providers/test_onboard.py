@@ -1,0 +1,382 @@
+"""The model on board, the real one: a dog that obeys, and an engine that is always there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel
+
+from reflexarc import LLM, LLMConfig, Prompt, RobotConfig, Vocabulary, load_llm
+from reflexarc.errors import (
+    BadOutputError,
+    ConfigError,
+    ConnectError,
+    TruncatedError,
+    UnavailableError,
+)
+from reflexarc.lines import LineForm
+from reflexarc.onboard.models import DEFAULT, ModelStore, default_root
+from reflexarc.prompt import written
+from reflexarc.providers.onboard import line_messages
+from reflexarc.types import (
+    Action,
+    ActionReady,
+    CortexOutputModel,
+    Event,
+    Finished,
+    Message,
+    TextDelta,
+)
+from reflexarc.vocabulary import ActionSpec
+
+SPOT = Path(__file__).parent.parent.parent / "config" / "spot_onboard.json5"
+DOT = Vocabulary([ActionSpec("move", ("sit", "walk", "walk back")), ActionSpec("speak", None)])
+SIT = Action(type="move", value="sit")
+BACK = Action(type="move", value="walk back")
+SAY = Action(type="speak", value="Hello.")
+GIVES_UP_S = 15.0
+# An answer of free text that does not end before the context is full: half a minute at best.
+ENDLESS: dict[str, Any] = {
+    "structured": "json",
+    "max_tokens": 100_000,
+    "timeout": 60,
+    "extra_params": {"response_format": {"type": "text"}, "logit_bias": [[2, False]]},
+}
+
+Brain = LLM[CortexOutputModel]
+
+
+@pytest.fixture(scope="module")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The models of whoever runs the tests, and a cache of our own."""
+    data = default_root(os.environ).parent.parent
+    return {"XDG_DATA_HOME": str(data), "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
+
+
+def make(environ: dict[str, str], **settings: Any) -> Brain:
+    """Make a brain of few words, with a short prompt; nothing runs yet."""
+    config = LLMConfig(type="OnboardLLM", **{"max_tokens": 24, **settings})
+    return load_llm(config, actions=DOT, environ=environ)
+
+
+def engines() -> set[int]:
+    """The child processes of this process."""
+    threads = Path("/proc/self/task").glob("*/children")
+    return {int(child) for thread in threads for child in thread.read_text().split()}
+
+
+async def ask(llm: Brain, prompt: Prompt) -> list[Event]:
+    """Ask once, and keep everything."""
+    return [event async for event in llm.stream(prompt)]
+
+
+async def drain(events: AsyncIterator[Event]) -> None:
+    """Read to the end."""
+    async for _ in events:
+        pass
+
+
+# The dog of the shipped configuration, opened once.
+
+
+@pytest.fixture(scope="module")
+def robot() -> RobotConfig:
+    """The dog that we ship."""
+    return RobotConfig.load(SPOT)
+
+
+@pytest.fixture(scope="module")
+async def spot(robot: RobotConfig, environ: dict[str, str]) -> AsyncIterator[Brain]:
+    """Its brain, awake."""
+    vocabulary = Vocabulary.from_actions(robot.agent_actions)
+    async with load_llm(robot.cortex_llm, actions=vocabulary, environ=environ) as llm:
+        await llm.warm(Prompt.for_robot(robot))
+        yield llm
+
+
+@pytest.mark.parametrize(
+    ("said", "move"),
+    [
+        ("please sit down.", "sit"),
+        ("sit!", "sit"),
+        ("dance!", "dance"),
+        ("jump", "jump"),
+        ("shake paw", "shake paw"),
+        ("go back", "walk back"),
+        ("stop!", "stand still"),
+    ],
+)
+async def test_a_dog_that_is_told_obeys(
+    spot: Brain, robot: RobotConfig, said: str, move: str
+) -> None:
+    """A plain command is obeyed, and all the dog does is legal."""
+    answer = await spot.ask(Prompt.for_robot(robot).at(f"A person says: {said}"))
+    assert Action(type="move", value=move) in answer.actions
+
+
+async def test_an_action_is_out_before_the_answer_ends(spot: Brain, robot: RobotConfig) -> None:
+    """The first action is handed over while the model is still writing the rest."""
+    events = await ask(spot, Prompt.for_robot(robot).at("A person says: may I have your paw?"))
+    kinds = [type(event) for event in events]
+    last_text = len(kinds) - 1 - kinds[::-1].index(TextDelta)
+    assert kinds.index(ActionReady) < last_text
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.first_action_s is not None
+    assert finished.first_action_s < finished.total_s / 2
+
+
+async def test_steady_ticks_reuse_the_prompt(spot: Brain, robot: RobotConfig) -> None:
+    """Of the prompt of a later tick, at least nine tenths come from the engine's cache."""
+    prompt = Prompt.for_robot(robot)
+    for heard in ("come here, boy", "who is there?"):
+        finished = (await ask(spot, prompt.at(f"A person says: {heard}")))[-1]
+        assert isinstance(finished, Finished)
+        assert finished.usage is not None
+        assert finished.usage.cached_tokens >= 0.9 * finished.usage.prompt_tokens
+
+
+# What the model is shown.
+
+
+def turns(*contents: str) -> tuple[Message, ...]:
+    """Past turns: u: of a person, a: of the robot, s: of the system."""
+    roles: dict[str, Literal["user", "assistant", "system"]] = {
+        "u": "user", "a": "assistant", "s": "system",
+    }  # fmt: skip
+    return tuple(Message(roles[content[0]], content[2:]) for content in contents)
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ((), ""),
+        (("u:hi", f"a:{written([SAY])}"), "> hi\nspeak Hello.\n\n"),
+        (("u:go  back\nplease", f"a:{written([BACK])}"), "> go back please\nmove back walk\n\n"),
+        (("u:a", f"a:{written([])}", "u:b", f"a:{written([SIT])}"), "> a\n\n> b\nmove sit\n\n"),
+        (("u:a", "u:b", f"a:{written([SIT])}"), "> a b\nmove sit\n\n"),
+        (("a:We met.", "u:b", f"a:{written([SIT])}"), "> b\nmove sit\n\n"),
+        (("s:Be kind.", "u:b", f"a:{written([SIT])}"), "> b\nmove sit\n\n"),
+        (("u:a", f"a:{written([SIT])}", "u:b"), "> a\nmove sit\n\n> b now\n"),
+        (("u:a", "a:Sure, I sit."), "> a\n\n"),
+    ],
+    ids=[
+        "none", "one", "turned and on one line", "two", "two in a row", "summary first", "system",
+        "unanswered", "no actions",
+    ],
+)  # fmt: skip
+def test_history_is_shown_as_lines(history: tuple[str, ...], expected: str) -> None:
+    """Each past tick is what was sensed and the lines of what was done, whoever spoke in a row."""
+    _, text = line_messages(Prompt(history=turns(*history), situation="now"), LineForm(DOT))
+    assert text.content == (expected if expected.endswith("now\n") else f"{expected}> now\n")
+
+
+def test_what_others_said_is_kept() -> None:
+    """What history says outside of ticks, a summary or a rule, stands in the heading."""
+    history = turns("s:Be kind.", "a:We met a cat.", "u:b", f"a:{written([SIT])}")
+    heading, _ = line_messages(Prompt("You are Dot.", history=history), LineForm(DOT))
+    assert heading.role == "user"
+    assert heading.content.startswith("You are Dot.\n\nBe kind.\n\nWe met a cat.\n")
+    assert heading.content.endswith("move: sit, walk, back walk\nspeak: a short sentence")
+
+
+# The engine behind it.
+
+
+async def test_the_first_call_starts_the_engine(environ: dict[str, str]) -> None:
+    """No engine runs before the first call, concurrent first calls share one, closing ends it."""
+    before = engines()
+    llm = make(environ)
+    assert engines() == before
+    answers = await asyncio.gather(llm.open(), llm.open(), llm.ask("sit"), llm.ask("walk"))
+    assert len(engines() - before) == 1
+    assert isinstance(answers[-1], CortexOutputModel)
+    await llm.open()
+    assert len(engines() - before) == 1
+    await llm.aclose()
+    await llm.aclose()
+    assert engines() == before
+    async with llm:
+        assert len(engines() - before) == 1
+        await llm.ask("sit")
+    assert engines() == before
+
+
+async def test_closing_what_never_opened_does_nothing(environ: dict[str, str]) -> None:
+    """An LLM that was made and not used can be closed."""
+    await make(environ).aclose()
+
+
+async def test_opening_that_is_cancelled_leaves_nothing(environ: dict[str, str]) -> None:
+    """Ctrl-C while the engine starts ends it as well."""
+    before = engines()
+    llm = make(environ)
+
+    async def live() -> None:
+        async with llm:
+            pytest.fail("it must not get this far")
+
+    task = asyncio.create_task(live())
+    while engines() == before:  # noqa: ASYNC110 - a process has no event
+        await asyncio.sleep(0.002)
+    task.cancel()
+    await asyncio.wait({task})
+    assert engines() == before
+
+
+async def test_a_killed_engine_is_replaced(environ: dict[str, str]) -> None:
+    """A tick whose engine is killed fails and may be repeated; the next one is served."""
+    before = engines()
+    async with make(environ, **ENDLESS) as llm:
+        [pid] = engines() - before
+        async with aclosing(llm.stream("Tell a story.")) as events:
+            await anext(events)
+            os.kill(pid, signal.SIGKILL)
+            with pytest.raises((ConnectError, TruncatedError)) as caught:
+                await drain(events)
+        assert caught.value.retryable
+        while pid in engines():  # noqa: ASYNC110 - a process has no event
+            await asyncio.sleep(0.002)
+        async with aclosing(llm.stream("Tell a story.")) as events:
+            assert isinstance(await anext(events), TextDelta)
+        assert len(engines() - before) == 1
+
+
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+async def test_an_answer_can_be_left(how: str, environ: dict[str, str]) -> None:
+    """Left in the middle of an answer, the model stops writing and hears the next question."""
+    async with make(environ, **ENDLESS) as llm, aclosing(llm.stream("Tell a story.")) as events:
+        await anext(events)
+        if how == "cancelled":
+            rest = asyncio.create_task(drain(events))
+            await asyncio.sleep(0.1)
+            assert rest.cancel()
+            await asyncio.wait({rest})
+        else:
+            await events.aclose()
+        async with asyncio.timeout(GIVES_UP_S), aclosing(llm.stream("And now?")) as others:
+            assert isinstance(await anext(others), TextDelta)
+
+
+async def test_warming_reads_the_prompt_ahead(environ: dict[str, str]) -> None:
+    """After `warm` the first question finds its prompt in the engine's cache."""
+    prompt = Prompt(system="You are Dot, a small robot dog, and this is all about you. " * 9)
+    async with make(environ) as llm:
+        await llm.warm(prompt)
+        finished = (await ask(llm, prompt.at("sit")))[-1]
+    assert isinstance(finished, Finished)
+    assert finished.usage is not None
+    assert finished.usage.cached_tokens >= 0.9 * finished.usage.prompt_tokens
+
+
+# What it says where it cannot serve.
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, f"{DEFAULT} is not on this robot; run: reflexarc models pull {DEFAULT}"),
+        (b"GGUF and no more", f"is damaged: .*run: reflexarc models pull {DEFAULT}"),
+    ],
+    ids=["missing", "damaged"],
+)
+async def test_a_model_that_is_not_here_is_told(
+    content: bytes | None, sentence: str, tmp_path: Path
+) -> None:
+    """A model that is missing or damaged is one sentence with the command that mends it."""
+    environ = {"XDG_DATA_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    if content is not None:
+        path = ModelStore(default_root(environ)).path(DEFAULT)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    llm = make(environ)
+    for attempt in (llm.open, lambda: llm.ask("sit")):
+        with pytest.raises(UnavailableError, match=sentence) as caught:
+            await attempt()
+        assert not caught.value.retryable
+    await llm.aclose()
+
+
+async def test_a_file_that_is_no_model_is_told(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A GGUF file that llama.cpp cannot load is given up with what llama.cpp said."""
+    path = tmp_path / "bad.gguf"
+    path.write_bytes(b"GGUF" + b"\xff" * 999)
+    with pytest.raises(UnavailableError, match=r"cannot load .*bad\.gguf"):
+        async with make(environ, model=str(path)):
+            pytest.fail("it must not open")
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("smollm2-135m", f"did you mean '{DEFAULT}'"),
+        ("no/such.gguf", "Cannot read the model file no/such.gguf: No such file"),
+        (__file__, "is not a GGUF model file"),
+    ],
+    ids=["unknown", "no file", "no model"],
+)
+async def test_a_model_nobody_knows_is_the_callers_mistake(
+    model: str, sentence: str, environ: dict[str, str]
+) -> None:
+    """A name that is neither known nor a GGUF file is refused with what is near or wrong."""
+    with pytest.raises(ConfigError, match=sentence):
+        await make(environ, model=model).open()
+
+
+async def test_a_missing_engine_is_told(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without xllamacpp the error is one sentence that names the extra."""
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(UnavailableError, match=r"pip install 'reflexarc\[onboard\]'"):
+        async with make(environ):
+            pytest.fail("it must not open")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"base_url": "http://127.0.0.1:1"}, "takes no base_url; LlamaLLM is for a server"),
+        ({"api_key": "k"}, "takes no api_key"),
+        ({"transport": "sdk"}, "has no SDK transport"),
+    ],
+)
+def test_what_it_cannot_honour_is_refused(settings: dict[str, Any], sentence: str) -> None:
+    """A setting that would change nothing is refused when the LLM is made."""
+    with pytest.raises(ConfigError, match=sentence):
+        make({}, **settings)
+
+
+# Other forms of answer.
+
+
+@pytest.mark.parametrize("mode", ["schema", "tools", "json", "grammar"])
+async def test_other_forms_work_on_board(mode: str, environ: dict[str, str]) -> None:
+    """Whatever form is asked for, the engine takes the request, and all that comes out is legal."""
+    async with make(environ, structured=mode, max_tokens=80, timeout=GIVES_UP_S) as llm:
+        # SmolLM2's chat template has no tools, and json is any JSON: there the prompt alone holds.
+        with suppress(*([BadOutputError] if mode in ("json", "tools") else [])):
+            answer = await llm.ask("A person says: sit down, please.")
+            assert all(DOT.judge(action.type, action.value) == action for action in answer.actions)
+
+
+class Mood(BaseModel):
+    """What the robot feels."""
+
+    feeling: Literal["happy", "sad"]
+
+
+async def test_another_answer_works_on_board(environ: dict[str, str]) -> None:
+    """`ask` gives what was asked for: any pydantic model."""
+    config = LLMConfig(type="OnboardLLM", max_tokens=40)
+    async with load_llm(config, output_model=Mood, environ=environ) as llm:
+        answer = await llm.ask("Your friend has come back. How do you feel?")
+    assert isinstance(answer, Mood)
