@@ -29,6 +29,8 @@ from reflexarc.vocabulary import Vocabulary
 WORLD_FAILED = 1
 CALLER_MISTAKEN = 2
 
+WORTH_TELLING_S = 0.5
+
 INPUTS = ("ConsoleInput",)
 CONNECTORS = ("console",)
 
@@ -66,9 +68,15 @@ def ask(
 
 
 async def _ask(brain: LLM[Any], prompt: Prompt, report: Report) -> None:
-    async with brain, aclosing(brain.stream(prompt)) as events:
-        async for event in events:
-            report.event(event)
+    clock = asyncio.get_running_loop().time
+    begun = clock()
+    async with brain:
+        await brain.warm(prompt)
+        if (waited_s := clock() - begun) > WORTH_TELLING_S:
+            report.aside(f"ready after {waited_s:.2f} s")
+        async with aclosing(brain.stream(prompt)) as events:
+            async for event in events:
+                report.event(event)
 
 
 @app.command()
@@ -89,11 +97,17 @@ def run(
 ) -> None:
     """Run a robot: it hears what you type, and acts."""
     del no_web
-    report = Report(as_json=as_json)
+    typed = not say and sys.stdin is not None and sys.stdin.isatty()
+    report = Report(as_json=as_json, echo=not typed)
     with _failures(report):
         robot = RobotConfig.load(file, llm=llm)
         _check_hardware(robot, report, simulate=simulate)
-        failures = _run(_loop(_brain(robot), robot, say, report))
+        try:
+            failures = _run(_loop(_brain(robot), robot, say, report))
+        except KeyboardInterrupt:
+            if not typed:
+                raise
+            failures = 0  # as the person was told, this is how it ends
     if failures and say:
         raise typer.Exit(WORLD_FAILED)
 

@@ -26,10 +26,13 @@ class Report:
     as_json : bool
         JSON lines on standard output and people's text on standard error; if not, all of it for
         people on standard output.
+    echo : bool, default True
+        Whether what is sensed is shown to people; who types it sees it anyway.
     """
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, echo: bool = True) -> None:
         self.as_json = as_json
+        self._echo = echo
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # JSON is UTF-8, whatever the locale
                 stream.reconfigure(encoding="utf-8" if as_json else None, errors="replace")
@@ -44,6 +47,16 @@ class Report:
             Rich markup is understood.
         """
         self._console.print(text)
+
+    def aside(self, text: str) -> None:
+        """Tell a person something that is not part of what was asked for.
+
+        Parameters
+        ----------
+        text : str
+            Goes to standard error, dimmed.
+        """
+        _console(to_stderr=True).print(f"[dim]{_shown(text)}[/]")
 
     def plain(self, text: str) -> None:
         """Tell a person something that is no markup.
@@ -78,7 +91,7 @@ class Report:
             return
         if self.as_json:
             self.data(event.to_dict())
-        else:
+        elif self._echo or not isinstance(event, TickStarted):
             self.say(_sentence(event))
 
     def error(self, error: ReflexarcError) -> None:
