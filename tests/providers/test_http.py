@@ -13,7 +13,7 @@ import traceback
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -179,8 +179,8 @@ async def test_tells_all_that_it_knows_in_an_error() -> None:
     outcome, _ = await exchange(Reply(429, headers, (b'{"error":{"message":"slow"}}',), "length"))
     assert outcome.error is not None
     known = outcome.error.to_dict()
-    assert 0 < known.pop("elapsed_s") < SOON_S  # type: ignore[operator]
-    assert known.pop("message").startswith("too many calls (status 429: slow); ")  # type: ignore[attr-defined]
+    assert 0 < cast("float", known.pop("elapsed_s")) < SOON_S
+    assert str(known.pop("message")).startswith("too many calls (status 429: slow); ")
     assert known == {
         "kind": "rate_limited",
         "provider": "LlamaLLM",
@@ -545,7 +545,7 @@ THINKING = b'data: {"choices":[{"delta":{"content":null,"reasoning_content":"Hm"
     [
         pytest.param("total", {"timeout": 0.3}, Reply(wait=3600.0), [], id="no head"),
         pytest.param("total", {"timeout": 0.3}, Reply(end="stall"), [], id="no body"),
-        pytest.param("total", {"timeout": 0.3}, ENDLESS, [SIT], id="drip"),
+        pytest.param("total", {"timeout": 1.0}, ENDLESS, [SIT], id="drip"),
         pytest.param(
             "total",
             {"timeout": 0.3, "stall_timeout": 0.1},
@@ -603,15 +603,15 @@ async def test_keeps_its_clocks(
         assert isinstance(error, DeadlineError)
         assert (error.phase, error.retryable, outcome.actions) == (phase, True, actions)
         assert error.elapsed_s is not None
-        assert 0.29 <= error.elapsed_s < 0.3 + SOON_S
+        assert 0 <= error.elapsed_s - max(settings.values()) + 0.01 < SOON_S
         async with asyncio.timeout(SOON_S):
             await server.requests[0].left.wait()
 
 
 async def test_an_action_in_time_stops_the_first_clock() -> None:
     """After the first action, the clock of the first action is off."""
-    reply = Reply.stream(FIRST, 0.4, SECOND)
-    outcome, _ = await exchange(reply, first_action_timeout=0.3)
+    reply = Reply.stream(FIRST, 1.2, SECOND)
+    outcome, _ = await exchange(reply, first_action_timeout=1.0)
     assert (outcome.kind, outcome.actions) == ("ok", [SIT, WALK])
 
 
