@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,14 @@ ROBOT: dict[str, Any] = {
     "cortex_llm": {"type": "OnboardLLM", "config": {"max_tokens": 20}},
     "agent_actions": [{"name": "move", "llm_label": "move", "connector": "console"}],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A place of our own for what the commands keep."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture
@@ -148,6 +157,8 @@ async def test_ask_obeys_on_board_as_the_answer_arrives() -> None:
     done = rest[-1]
     assert (done["event"], done["first_action_s"]) == ("done", first["at_s"])
     assert waited_s > (done["total_s"] - first["at_s"]) / 2
+    reused = done["usage"]["cached_tokens"] / done["usage"]["prompt_tokens"]
+    assert reused > 0.9  # a question alone is worth reading the prompt ahead: the next one has it
 
 
 @pytest.mark.parametrize("command", ["ask", "run"])
@@ -285,6 +296,27 @@ async def test_a_signal_ends_the_robot(number: signal.Signals, code: int, robot:
     assert process.returncode == code
     assert b"Traceback" not in told
     assert not await asyncio.to_thread(engine.exists)
+
+
+async def test_a_conversation_ends_as_the_person_was_told(robot: Path) -> None:
+    """At a terminal Ctrl-C is how a conversation ends, and no failure."""
+    terminal, stdin = pty.openpty()
+    try:
+        async with (
+            Server(route=lambda _: ANSWER) as server,
+            running("run", robot, *at(server), stdin=stdin) as process,
+        ):
+            assert process.stdout is not None
+            os.write(terminal, b"sit!\n")
+            shown = await process.stdout.readuntil(b"LlamaLLM scripted\n")
+            process.send_signal(signal.SIGINT)
+            _, told = await asyncio.wait_for(process.communicate(), ENDS_WITHIN_S)
+    finally:
+        os.close(terminal)
+        os.close(stdin)
+    assert b"Ctrl-C ends it" in shown
+    assert b"move     sit" in shown
+    assert (told, process.returncode) == (b"", 0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine, Generator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,7 +71,8 @@ async def _ask(brain: LLM[Any], prompt: Prompt, report: Report) -> None:
     clock = asyncio.get_running_loop().time
     begun = clock()
     async with brain:
-        await brain.warm(prompt)
+        with suppress(LLMError):  # the question will meet the same, or go on from there
+            await brain.warm(prompt)
         if (waited_s := clock() - begun) > WORTH_TELLING_S:
             report.aside(f"ready after {waited_s:.2f} s")
         async with aclosing(brain.stream(prompt)) as events:
