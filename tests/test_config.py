@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from reflexarc.config import LLMConfig, RobotConfig, did_you_mean, parse_llm, validate
-from reflexarc.errors import ConfigError
+from reflexarc.config import LLMConfig, RobotConfig, parse_llm, validate
+from reflexarc.errors import ConfigError, did_you_mean
 from reflexarc.source import Source, expand
 from reflexarc.types import Action
 
@@ -243,6 +243,7 @@ def test_a_file_that_is_no_object_is_refused(text: str, tmp_path: Path) -> None:
             ("base_url", bad)
             for bad in (
                 *("", "localhost:8080", "ftp://h/v1", "http://", "http:///v1", "//h/v1", 8080),
+                *("http://user:secret@h/v1", "http://key@h/v1"),
                 *("http://h:99999", "http://h:0", "http://h:port", "http://[::1", "http://a b/v1"),
             )
         ),

@@ -233,7 +233,8 @@ def test_an_answer_cut_anywhere_is_truncated(
         assert outcome.actions == GREETING[: head.count(ends)]
         assert outcome.error is not None
         assert outcome.error[0] is TruncatedError
-        assert f"after {len(outcome.actions)} complete actions" in outcome.error[1]
+        told = outcome.error[1]
+        assert f"after {len(outcome.actions)} complete actions" in told or "before any" in told
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -26,38 +25,19 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from reflexarc.errors import ConfigError
+from reflexarc.errors import ConfigError, did_you_mean
 from reflexarc.source import Source, expand
 from reflexarc.types import Action, as_object
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known word, or all of them.
-
-    Parameters
-    ----------
-    wrong : str
-        What was written.
-    known : iterable of str
-        What may be written.
-
-    Returns
-    -------
-    str
-        ``"did you mean 'model'?"`` or ``"choose one of a, b, c"``.
-    """
-    words = sorted(known)
-    lowered = {word.lower(): word for word in words}
-    near = get_close_matches(wrong.lower(), lowered, n=1, cutoff=0.6)
-    return f"did you mean '{lowered[near[0]]}'?" if near else f"choose one of {', '.join(words)}"
-
-
 def _check_base_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("is not a URL; write it as http://host:port/v1")
+    if "@" in parts.netloc:
+        raise ValueError("has a user or password in it; write the key as api_key")
     if parts.port == 0 or any(map(str.isspace, url)):  # asking for the port checks it, too
         raise ValueError("has a port or white space that no URL has")
     return url.rstrip("/")

@@ -158,6 +158,8 @@ class ActionDecoder(Decoder):
         return verdict
 
     def _check(self, *, whole: bool, may_be_empty: bool) -> None:
+        if not whole and not self._beginning and not self._actions and not self._refusals:
+            raise TruncatedError("the server ended its reply before any answer; try again")
         if not whole:
             raise TruncatedError(
                 f"the answer ended early, after {len(self._actions)} complete actions; "

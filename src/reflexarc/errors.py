@@ -25,6 +25,8 @@ happened and what to do about it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -173,14 +175,16 @@ class DeadlineError(LLMError):
     ----------
     message : str
         What was waited for and for how long.
-    phase : {"first_action", "stall", "total"}
+    phase : {"first_action", "stall", "total"}, default "total"
         Which clock: until the first complete action, between two useful pieces, or the whole call.
     """
 
     kind = "timeout"
     usually_retryable = True
 
-    def __init__(self, message: str, *, phase: Phase, elapsed_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, phase: Phase = "total", elapsed_s: float | None = None
+    ) -> None:
         super().__init__(message, elapsed_s=elapsed_s)
         self.phase: Phase = phase
 
@@ -235,3 +239,24 @@ class TruncatedError(BadOutputError):
     """The answer ended before it was complete; what was already handed over stands."""
 
     kind = "truncated"
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known word, or all of them.
+
+    Parameters
+    ----------
+    wrong : str
+        What was written.
+    known : iterable of str
+        What may be written.
+
+    Returns
+    -------
+    str
+        ``"did you mean 'model'?"`` or ``"choose one of a, b, c"``.
+    """
+    words = sorted(known)
+    lowered = {word.lower(): word for word in words}
+    near = get_close_matches(wrong.lower(), lowered, n=1, cutoff=0.6)
+    return f"did you mean '{lowered[near[0]]}'?" if near else f"choose one of {', '.join(words)}"

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, overload
 
-from reflexarc.config import LLMConfig, did_you_mean
-from reflexarc.errors import ConfigError
+from reflexarc.config import LLMConfig
+from reflexarc.errors import ConfigError, did_you_mean
 from reflexarc.llm import LLM, R
 from reflexarc.types import CortexOutputModel
 from reflexarc.vocabulary import Vocabulary

@@ -54,6 +54,28 @@ def _strict(node: object, *, names_properties: bool = False) -> object:
     return strict
 
 
+def answer_tool(schema: dict[str, Any]) -> dict[str, Any]:
+    """A tool whose arguments are the answer, for servers that hold to tools only.
+
+    Parameters
+    ----------
+    schema : dict
+        JSON Schema of the answer.
+
+    Returns
+    -------
+    dict
+        An OpenAI-style tool definition.
+    """
+    function = {
+        "name": "answer",
+        "description": "Give the answer.",
+        "parameters": schema,
+        "strict": True,
+    }
+    return {"type": "function", "function": function}
+
+
 def model_instructions(schema: dict[str, Any]) -> str:
     """What a model is told where its answer is an object of a schema.
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from reflexarc.config import AgentAction, RobotConfig, did_you_mean
-from reflexarc.errors import ConfigError
+from reflexarc.config import AgentAction, RobotConfig
+from reflexarc.errors import ConfigError, did_you_mean
 from reflexarc.types import Action
 
 LONGEST_TEXT = 2000

@@ -144,5 +144,5 @@ def test_find_refuses_a_path_that_is_no_model(
 def test_find_lists_what_is_known(store: ModelStore) -> None:
     """A name that resembles nothing gets the list of known models."""
     two = ModelStore(store.root, {"tiny": store.entry("tiny"), "big": replace(store.entry("tiny"))})
-    with pytest.raises(ConfigError, match="known: tiny, big"):
+    with pytest.raises(ConfigError, match="choose one of big, tiny"):
         find("gpt-9", two)

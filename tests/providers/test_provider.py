@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, ClassVar
 
@@ -29,6 +30,7 @@ from reflexarc.types import (
     Message,
     Stop,
     TextDelta,
+    ToolCallDelta,
     Wire,
 )
 from reflexarc.vocabulary import ActionSpec, Vocabulary
@@ -337,6 +339,30 @@ async def test_asks_any_model_for_json() -> None:
     _, request = await answer_to(Reply.stream('{"feeling": "happy"}'), Mood, structured="json")
     assert request.json["response_format"] == {"type": "json_object"}
     assert "feeling" in request.json["messages"][0]["content"]
+
+
+@pytest.mark.parametrize("output_model", [Mood, None], ids=["a model", "actions"])
+async def test_a_tool_takes_the_whole_answer(output_model: type[BaseModel] | None) -> None:
+    """With tools and no vocabulary there is one tool, whose arguments are the answer."""
+    said = ANSWER if output_model is None else '{"feeling": "happy", "strength": 2}'
+    reply = Reply.stream(ToolCallDelta("answer", said, 0, "call_1"), finish="tool_calls")
+    answer, request = await answer_to(reply, output_model, structured="tools")
+    assert answer.model_dump() == json.loads(said)
+    (tool,) = request.json["tools"]
+    assert tool["function"]["parameters"] == strict_schema(output_model or CortexOutputModel)
+
+
+def test_a_grammar_needs_a_vocabulary() -> None:
+    """A grammar is refused where there is nothing to make it of."""
+    with pytest.raises(ConfigError, match="hand them to load_llm"):
+        LlamaLLM(config(base_url="http://a", model="m", structured="grammar"), environ={})
+
+
+async def test_no_first_action_is_waited_for_in_a_model() -> None:
+    """The clock of the first action rests where the answer has no actions."""
+    reply = Reply.stream('{"feeling": ', 0.4, '"happy"}')
+    answer, _ = await answer_to(reply, Mood, first_action_timeout=0.2)
+    assert answer == Mood(feeling="happy")
 
 
 async def test_an_answer_of_another_shape_is_none() -> None:

@@ -16,8 +16,8 @@ import typer
 from rich.markup import escape
 
 from reflexarc.cli.report import Report
-from reflexarc.config import RobotConfig, did_you_mean
-from reflexarc.errors import ConfigError, LLMError, ReflexarcError
+from reflexarc.config import RobotConfig
+from reflexarc.errors import ConfigError, LLMError, ReflexarcError, did_you_mean
 from reflexarc.llm import LLM
 from reflexarc.onboard.models import DEFAULT, MODELS, ModelStatus, ModelStore, default_root
 from reflexarc.prompt import Prompt
@@ -99,7 +99,7 @@ def run(
     """Run a robot: it hears what you type, and acts."""
     del no_web
     typed = not say and sys.stdin is not None and sys.stdin.isatty()
-    report = Report(as_json=as_json, echo=not typed)
+    report = Report(as_json=as_json)
     with _failures(report):
         robot = RobotConfig.load(file, llm=llm)
         _check_hardware(robot, report, simulate=simulate)

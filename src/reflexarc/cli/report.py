@@ -26,13 +26,10 @@ class Report:
     as_json : bool
         JSON lines on standard output and people's text on standard error; if not, all of it for
         people on standard output.
-    echo : bool, default True
-        Whether what is sensed is shown to people; who types it sees it anyway.
     """
 
-    def __init__(self, *, as_json: bool, echo: bool = True) -> None:
+    def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._echo = echo
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # JSON is UTF-8, whatever the locale
                 stream.reconfigure(encoding="utf-8" if as_json else None, errors="replace")
@@ -91,7 +88,7 @@ class Report:
             return
         if self.as_json:
             self.data(event.to_dict())
-        elif self._echo or not isinstance(event, TickStarted):
+        else:
             self.say(_sentence(event))
 
     def error(self, error: ReflexarcError) -> None:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-from reflexarc.config import LLMConfig, did_you_mean, parse_llm
-from reflexarc.errors import BadOutputError, ConfigError, ReflexarcError
+from reflexarc.config import LLMConfig, parse_llm
+from reflexarc.errors import BadOutputError, ConfigError, ReflexarcError, did_you_mean
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt
 from reflexarc.providers.provider import ProviderLLM

@@ -7,14 +7,13 @@ Everything here reads files and blocks; inside an event loop call it from a thre
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from reflexarc.errors import ConfigError, UnavailableError
+from reflexarc.errors import ConfigError, UnavailableError, did_you_mean
 from reflexarc.onboard.catalogue import DEFAULT, MODELS, ModelEntry
 from reflexarc.onboard.fetch import alone, fetch
 
@@ -114,9 +113,9 @@ class ModelStore:
         """
         entry = self.models.get(name)
         if entry is None:
-            close = difflib.get_close_matches(name, self.models, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(self.models)}."
-            raise ConfigError(f"There is no on-board model {name!r}; {hint}")
+            raise ConfigError(
+                f"There is no on-board model {name!r}; {did_you_mean(name, self.models)}"
+            )
         return entry
 
     def path(self, name: str) -> Path:

@@ -58,7 +58,8 @@ class HttpTransport(Transport):
         """Send the request; once more if a kept connection turns out to be closed."""
         session = self._opened()
         url = f"{address.base_url}/chat/completions"
-        headers = {"Accept": "text/event-stream"}
+        # Unpacked, since a proxy that packs a stream holds it back.
+        headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         if address.api_key is not None:
             headers["Authorization"] = f"Bearer {address.api_key}"
         for last in (False, True):

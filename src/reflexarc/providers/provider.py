@@ -19,8 +19,8 @@ from reflexarc.llm import LLM, Messages, R, Request, Transport
 from reflexarc.prompt import Prompt, build_messages, instructions, read_prompt
 from reflexarc.providers.chat import Dialect
 from reflexarc.providers.http import Address, HttpTransport
-from reflexarc.schema import WholeAnswer, model_instructions, strict_schema
-from reflexarc.types import CortexOutputModel, Event
+from reflexarc.schema import WholeAnswer, answer_tool, model_instructions, strict_schema
+from reflexarc.types import CortexOutputModel, Event, Json
 from reflexarc.vocabulary import Vocabulary
 
 
@@ -97,6 +97,8 @@ class ProviderLLM(LLM[R]):
                 f"{self.output_model.__name__} has no field 'actions' for the robot's actions; "
                 "leave out the vocabulary, or add the field"
             )
+        if vocabulary is None and config.structured == "grammar":
+            raise ConfigError("a grammar is made of the robot's actions; hand them to load_llm")
         self._transport = self._make_transport(environ)
         self.model = self._model()
 
@@ -111,6 +113,8 @@ class ProviderLLM(LLM[R]):
         started = loop.time()
         request = self._request(read_prompt(prompt, messages))
         clocks = Clocks(self.config, started)
+        if not self._gives_actions:
+            clocks.acted()  # there will be no first action to wait for
         call = Call(self.name, self.model, self._decoder(), clocks, started)
         try:
             async with aclosing(self._transport.send(request)) as batches:
@@ -174,14 +178,10 @@ class ProviderLLM(LLM[R]):
 
     def _request(self, prompt: Prompt) -> Request:
         mode = self.config.structured
-        if not self._gives_actions:
+        if self.vocabulary is None:
             schema = strict_schema(self.output_model)
             closing = model_instructions(schema)
-            held: dict[str, Any] = {"json_object": True} if mode == "json" else {"schema": schema}
-        elif self.vocabulary is None:
-            schema = strict_schema(CortexOutputModel)
-            closing = model_instructions(schema)
-            held = {"json_object": True} if mode == "json" else {"schema": schema}
+            held = _HOLDS_MODEL[mode](schema)
         else:
             closing = instructions(self.vocabulary, "tools" if mode == "tools" else "json")
             held = _HOLDS[mode](self.vocabulary)
@@ -200,3 +200,12 @@ _HOLDS: Mapping[str, Callable[[Vocabulary], dict[str, Any]]] = {
     "json": lambda _: {"json_object": True},
     "grammar": lambda vocabulary: {"grammar": vocabulary.grammar()},
 }
+"""How `structured` holds an answer to a vocabulary: fields of `Request`."""
+
+_HOLDS_MODEL: Mapping[str, Callable[[Json], dict[str, Any]]] = {
+    "auto": lambda schema: {"schema": schema},
+    "schema": lambda schema: {"schema": schema},
+    "tools": lambda schema: {"tools": [answer_tool(schema)]},
+    "json": lambda _: {"json_object": True},
+}
+"""The same for the schema of an output model."""
