@@ -196,7 +196,7 @@ async def test_an_action_is_handed_over_before_the_answer_is_complete() -> None:
 
 async def test_a_slow_movement_does_not_hold_up_reading() -> None:
     """The whole answer is read while the first movement is still under way; the order is kept."""
-    seen, body = list[TickEvent](), Body(0.1)
+    seen, body = list[TickEvent](), Body(0.2)
     llm = Brain(Turn((SIT, WAG, SAY), duration_s=0.02))
     running = asyncio.create_task(make(llm, Script(["a"]), seen=seen, actuator=body).run())
     await until(lambda: isinstance(seen and seen[-1], Finished))
