@@ -134,8 +134,12 @@ class LLM(ABC, Generic[R]):
         return
 
     async def __aenter__(self) -> Self:
-        """Open."""
-        await self.open()
+        """Open; where that fails or is cancelled, nothing is left behind."""
+        try:
+            await self.open()
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(

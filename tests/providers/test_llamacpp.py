@@ -162,7 +162,7 @@ async def test_takes_what_both_providers_send(
 def transport_to(endpoint: Endpoint) -> HttpTransport:
     """Our client, without the decoder on top."""
 
-    async def locate() -> Address:
+    async def locate(_: Address | None) -> Address:
         return Address(endpoint.base_url, endpoint.api_key)
 
     return HttpTransport(locate, Dialect())

@@ -132,6 +132,10 @@ class Child:
         await self.death()
         return Failed(word["message"] + self._last_words(), lasting=False)
 
+    async def exit(self) -> None:
+        """Wait until the child is dead."""
+        await self._process.wait()
+
     async def death(self) -> str:
         """Wait until the child is dead; how it died and what it said last, as a predicate."""
         code = await self._process.wait()

@@ -167,6 +167,7 @@ class Engine:
         self._trouble: _Trouble | None = _Trouble(_NOT_RUNNING, None)
         self._settled = asyncio.Event()  # set while there is an endpoint or a trouble
         self._settled.set()
+        self._changed = asyncio.Event()  # set, and replaced, at every change
 
     def __repr__(self) -> str:
         return f"Engine({self._order.model!r}, alias={self.alias!r})"
@@ -186,11 +187,16 @@ class Engine:
     ) -> None:
         await self.aclose()
 
-    async def ready(self) -> Endpoint:
+    async def ready(self, other_than: Endpoint | None = None) -> Endpoint:
         """Where the model is served, as soon as it is.
 
         Waits while a child is starting, or soon will be. Put a timeout around it; cancelling it
         disturbs nobody else.
+
+        Parameters
+        ----------
+        other_than : Endpoint or None, default None
+            One that refused a connection: its child is dead, though that may not be known yet.
 
         Returns
         -------
@@ -205,7 +211,9 @@ class Engine:
         """
         while True:
             await self._settled.wait()
-            if self._endpoint is not None:
+            if self._endpoint is not None and self._endpoint == other_than:
+                await self._changed.wait()
+            elif self._endpoint is not None:
                 return self._endpoint
             if self._trouble is not None:
                 raise self._unavailable(self._trouble)
@@ -224,6 +232,8 @@ class Engine:
 
     def _settle(self, endpoint: Endpoint | None, trouble: _Trouble | None) -> None:
         self._endpoint, self._trouble = endpoint, trouble
+        self._changed.set()
+        self._changed = asyncio.Event()
         if endpoint is None and trouble is None:
             self._settled.clear()
         else:
@@ -285,9 +295,10 @@ class Engine:
                 url = f"http://127.0.0.1:{word.port}/v1"
                 self._settle(Endpoint(url, child.api_key, child.pid), None)
                 try:
-                    death = await child.death()
-                finally:
+                    await child.exit()
+                finally:  # at once: what it said last takes a moment to read
                     self._settle(None, None)
+                death = await child.death()
                 return _End(f"The on-board engine {death}.", served_s=clock() - began)
         except TimeoutError:
             return _End(f"The on-board engine was not ready after {rules.start_s:g} s.")

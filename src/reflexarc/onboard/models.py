@@ -26,6 +26,7 @@ __all__ = [
     "ModelStore",
     "default_root",
     "find",
+    "is_path",
     "xdg_directory",
 ]
 
@@ -294,7 +295,7 @@ def find(model: str, store: ModelStore) -> LocalModel:
         If the model is known and not here, or its file has the wrong size; the message names the
         command that mends it.
     """
-    if model.lower().endswith(".gguf") or "/" in model:
+    if is_path(model):
         path = Path(model).expanduser()
         _check_gguf(path)
         return LocalModel(path.stem, path, None)
@@ -302,6 +303,21 @@ def find(model: str, store: ModelStore) -> LocalModel:
     if status.state != "present":
         raise UnavailableError(status.message, model=model, retryable=False)
     return LocalModel(model, status.path, entry.context_tokens)
+
+
+def is_path(model: str) -> bool:
+    """Whether a model is meant as a file, not as a known name.
+
+    Parameters
+    ----------
+    model : str
+        As configured.
+
+    Returns
+    -------
+    bool
+    """
+    return model.lower().endswith(".gguf") or "/" in model
 
 
 def _check_gguf(path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Any
 
 import aiohttp
 
@@ -16,7 +15,7 @@ from reflexarc.llm import Request, Transport
 from reflexarc.providers.chat import Dialect
 from reflexarc.providers.connection import IDLE_S, Address, connect_error
 from reflexarc.providers.reply import Body, read_at_most, read_body, read_failure
-from reflexarc.types import Wire
+from reflexarc.types import Json, Wire
 
 _LARGEST_ERROR = 64 << 10
 _BROKEN = (aiohttp.ClientError, OSError)
@@ -29,20 +28,22 @@ class HttpTransport(Transport):
     ----------
     locate : callable
         Returns the server's `Address` when awaited; asked again for every request, since an
-        on-board server may have been restarted elsewhere.
+        on-board server may have been restarted elsewhere. Given an address that refuses
+        connections it may return another, or the same if there is none.
     dialect : Dialect
         How the server spells a request.
     """
 
-    def __init__(self, locate: Callable[[], Awaitable[Address]], dialect: Dialect) -> None:
+    def __init__(
+        self, locate: Callable[[Address | None], Awaitable[Address]], dialect: Dialect
+    ) -> None:
         self._locate = locate
         self._dialect = dialect
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: Request) -> AsyncGenerator[Sequence[Wire], None]:
         """Send a request and give out what comes back; see `Transport.send`."""
-        address = await self._locate()
-        response = await self._post(address, self._dialect.body(request))
+        address, response = await self._respond(self._dialect.body(request))
         try:
             body = Body(address.base_url, response.content_type, response.content.readany, _BROKEN)
             if response.status != 200:
@@ -54,26 +55,33 @@ class HttpTransport(Transport):
         finally:
             response.close()
 
-    async def _post(self, address: Address, body: dict[str, Any]) -> aiohttp.ClientResponse:
-        """Send the request; once more if a kept connection turns out to be closed."""
-        session = self._opened()
+    async def _respond(self, body: Json) -> tuple[Address, aiohttp.ClientResponse]:
+        """Send the request; once more where no answer had begun and it may go better."""
+        address = await self._locate(None)
+        for last in (False, True):
+            try:
+                return address, await self._post(address, body)
+            except (aiohttp.ClientError, OSError) as error:
+                failure = connect_error(address, error)
+                # This one shows the request it was about, and so the key.
+                cause = None if isinstance(error, aiohttp.ClientResponseError) else error
+                # A connection that was made and then broke: a fresh one may do. llama.cpp closes
+                # after a stream what it has promised to keep alive (measured). One that was refused
+                # helps only if the server has moved.
+                refused = isinstance(error, aiohttp.ClientConnectorError)
+                found = address if last else await self._locate(address if refused else None)
+                if last or (refused and found == address):
+                    raise failure from cause
+                address = found
+        raise AssertionError("unreachable")
+
+    async def _post(self, address: Address, body: Json) -> aiohttp.ClientResponse:
         url = f"{address.base_url}/chat/completions"
         # Unpacked, since a proxy that packs a stream holds it back.
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         if address.api_key is not None:
             headers["Authorization"] = f"Bearer {address.api_key}"
-        for last in (False, True):
-            try:
-                return await session.post(url, json=body, headers=headers, allow_redirects=False)
-            except (aiohttp.ClientError, OSError) as error:
-                # A connection that was made and then broke gave no answer, so asking again is safe.
-                # llama.cpp closes after a stream what it has promised to keep alive (measured).
-                if last or isinstance(error, aiohttp.ClientConnectorError):
-                    failure = connect_error(address, error)
-                    # This one shows the request it was about, and so the key.
-                    shows_key = isinstance(error, aiohttp.ClientResponseError)
-                    raise failure from (None if shows_key else error)
-        raise AssertionError("unreachable")
+        return await self._opened().post(url, json=body, headers=headers, allow_redirects=False)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Self
 
 from reflexarc.call import Clocks
 from reflexarc.decoder import Decoder, JsonActions, judge_any
@@ -20,7 +19,7 @@ from reflexarc.errors import ConfigError
 from reflexarc.lines import LineActions, LineForm
 from reflexarc.llm import R, Request, Transport
 from reflexarc.onboard.engine import Endpoint, Engine
-from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find
+from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find, is_path
 from reflexarc.onboard.prefix import PrefixCache, default_prefixes
 from reflexarc.prompt import Prompt, build_messages
 from reflexarc.providers.chat import Dialect
@@ -75,14 +74,6 @@ class OnboardLLM(ProviderLLM[R]):
             await asyncio.to_thread(self._prefixes.used, name)
             self._warm = (name, endpoint.pid)
 
-    async def __aenter__(self) -> Self:
-        """Open; where that fails or is cancelled, no child is left behind."""
-        try:
-            return await super().__aenter__()
-        except BaseException:
-            await self.aclose()
-            raise
-
     async def aclose(self) -> None:
         """Close the connections and end the child; may be called twice."""
         await super().aclose()
@@ -100,8 +91,11 @@ class OnboardLLM(ProviderLLM[R]):
         if self.config.transport == "sdk":
             raise ConfigError("OnboardLLM has no SDK transport; leave transport out")
         self._store = ModelStore(default_root(environ))
+        if self.config.model and not is_path(self.config.model):
+            self._store.entry(self.config.model)  # a misspelled name is told now
         self._prefixes = PrefixCache(default_prefixes(environ))
         self._engine: Engine | None = None
+        self._endpoint: Endpoint | None = None  # of the last request
         self._starting = asyncio.Lock()
         self._warm: tuple[str, int] | None = None  # the prefix read ahead, and by which child
         return HttpTransport(self._locate, Dialect())
@@ -124,8 +118,11 @@ class OnboardLLM(ProviderLLM[R]):
                 self._engine = await engine.__aenter__()
         return await self._engine.ready()
 
-    async def _locate(self) -> Address:
-        endpoint = await self._serving()
+    async def _locate(self, refused: Address | None) -> Address:
+        await self.open()
+        assert self._engine is not None
+        endpoint = await self._engine.ready(other_than=self._endpoint if refused else None)
+        self._endpoint = endpoint
         if self._warm and self._warm[1] != endpoint.pid:  # a new child has read nothing yet
             name, self._warm = self._warm[0], (self._warm[0], endpoint.pid)
             await self._prefixes.restore(endpoint, name)

@@ -152,7 +152,7 @@ class ProviderLLM(LLM[R]):
         if self.sdk is not None and (choice == "sdk" or (choice == "auto" and is_vendor)):
             return type(self).sdk(address)  # pyright: ignore[reportOptionalCall] - checked above
 
-        async def locate() -> Address:
+        async def locate(_: Address | None) -> Address:
             return address
 
         return HttpTransport(locate, self.provider.dialect if is_vendor else Dialect())
