@@ -31,7 +31,9 @@ PATIENCE_S = 0.5
 SHOWN = 5
 
 # A busy machine is no bug; what hypothesis chooses by itself where CI is set stays.
-hypothesis.settings.register_profile("unhurried", hypothesis.settings(), deadline=None)
+hypothesis.settings.register_profile(
+    "unhurried", hypothesis.settings(), deadline=None, max_examples=60
+)
 hypothesis.settings.load_profile("unhurried")
 
 

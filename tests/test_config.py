@@ -351,7 +351,7 @@ any_json = st.recursive(
 VALID: dict[str, Any] = json5.loads(SPOT)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(any_json | st.dictionaries(st.sampled_from([*RobotConfig.model_fields]), any_json))
 @example({"cortex_llm": {"config": {"config": {}}}})
 def test_any_json_is_a_robot_or_a_mistake(value: object) -> None:
@@ -359,7 +359,7 @@ def test_any_json_is_a_robot_or_a_mistake(value: object) -> None:
     check_any(value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_robot_with_any_part_changed_is_a_robot_or_a_mistake(data: st.DataObject) -> None:
     """Nor does a valid file with one value, anywhere in it, replaced or added."""

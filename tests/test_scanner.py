@@ -178,9 +178,9 @@ def four_by_four(text: str) -> Iterator[str]:
 
 
 def test_a_long_answer_is_not_kept() -> None:
-    """A megabyte of items in pieces of four characters leaves only the open item in memory."""
+    """Many items in pieces of four characters leave only the open one in memory."""
     item = json.dumps({"type": "speak", "value": "The floor is wet, I walk around it. " * 4})
-    text = '{"actions":[' + ",".join([item] * (2**20 // len(item))) + "]}"
+    text = '{"actions":[' + ",".join([item] * (2**18 // len(item))) + "]}"
     scanner, seen, most = Scanner(), 0, 0
     for piece in four_by_four(text):
         seen += len(scanner.feed(piece))
