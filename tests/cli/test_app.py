@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -577,6 +578,12 @@ def test_an_unknown_bench_is_told() -> None:
     result = call("bench", "decodr", "--json")
     assert (json.loads(result.stdout)["kind"], result.exit_code) == ("config", 2)
     assert "did you mean 'decoder'?" in result.stderr
+
+
+def test_the_version_is_told() -> None:
+    """--version is the installed package's."""
+    result = call("--version")
+    assert (result.stdout.strip(), result.exit_code) == (version("reflexarc"), 0)
 
 
 @pytest.mark.parametrize(

@@ -94,15 +94,20 @@ async def test_a_script_is_played_one_text_a_tick() -> None:
 
 
 async def test_the_newest_is_what_is_so_now() -> None:
-    """Of what one source senses during a tick, the next tick is told the newest."""
-    feed = Feed("a")
+    """Of what one source senses during a tick, the next is told the newest, and the rest shown."""
+    feed, seen = Feed("a"), list[TickEvent]()
     llm = Brain(Turn(duration_s=0.05), Turn())
-    running = asyncio.create_task(make(llm, feed).run())
+    running = asyncio.create_task(make(llm, feed, seen=seen).run())
     await until(lambda: llm.asked)
     for text in ("b", "c", None):
         feed.queue.put_nowait(text)
     await running
     assert situations(llm) == ["a", "c"]
+    started = [event.to_dict() for event in seen if isinstance(event, TickStarted)]
+    assert started == [
+        {"event": "sensed", "tick": 1, "text": "a"},
+        {"event": "sensed", "tick": 2, "text": "c", "missed": ["b"]},
+    ]
 
 
 async def test_all_sources_are_told_together() -> None:

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Coroutine, Generator
 from contextlib import aclosing, contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,12 +38,28 @@ CONNECTORS = ("console",)
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="The shortest path from what a robot senses to what it does, through a language model.",
 )
 models = typer.Typer(no_args_is_help=True, help="The on-board models.")
 config = typer.Typer(no_args_is_help=True, help="Robots' configuration files.")
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("reflexarc"))
+        raise typer.Exit
+
+
+@app.callback()
+def reflexarc(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """The shortest path from what a robot senses to what it does, through a language model."""
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 Llm = Annotated[

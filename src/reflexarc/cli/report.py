@@ -116,7 +116,8 @@ def _shown(text: str) -> str:
 def _sentence(event: TickStarted | ActionReady | ActionRefused | Finished | Failed) -> str:
     match event:
         case TickStarted():
-            return f"[bold]{_shown(event.text)}[/]"
+            missed = "".join(f"[dim]too late for: {_shown(text)}[/]\n" for text in event.missed)
+            return f"{missed}[bold]{_shown(event.text)}[/]"
         case ActionReady(action=action):
             name = f"{action.type:<8}"
             return f"  [green]{name}[/] {_shown(action.value)}  [dim]{event.at_s:.2f} s[/]"

@@ -24,12 +24,18 @@ class Board:
 
     def __init__(self) -> None:
         self._newest: dict[str, str] = {}
+        self._missed: list[str] = []
         self._changed = asyncio.Event()
 
     @property
     def filled(self) -> bool:
         """Whether something new has been sensed, be it silence."""
         return self._changed.is_set()
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """What has been replaced since the last `take`, oldest first."""
+        return tuple(self._missed)
 
     def put(self, source: str, text: str) -> None:
         """Put what a source senses now in place of what it sensed before.
@@ -41,6 +47,8 @@ class Board:
         text : str
             What it senses, as a sentence.
         """
+        if source in self._newest:
+            self._missed.append(self._newest[source])
         self._newest[source] = text
         self._changed.set()
 
@@ -54,6 +62,7 @@ class Board:
         """
         sensed = "\n".join(self._newest.values())
         self._newest.clear()
+        self._missed.clear()
         self._changed.clear()
         return sensed
 

@@ -34,14 +34,18 @@ class TickStarted:
         Its number, from 1.
     text : str
         What is sensed.
+    missed : tuple of str, default ()
+        What was sensed before it and given up for it, since the last tick was still running.
     """
 
     tick: int
     text: str
+    missed: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The event as one JSON object."""
-        return {"event": "sensed", "tick": self.tick, "text": self.text}
+        missed = {"missed": list(self.missed)} if self.missed else {}
+        return {"event": "sensed", "tick": self.tick, "text": self.text, **missed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,8 @@ class Loop:
                 await warming
                 await asyncio.sleep(max(0.0, due - clock()))
                 due = clock() + self._period_s
-                await self._tick(self._board.take())
+                missed = self._board.missed
+                await self._tick(self._board.take(), missed)
                 for each in self._inputs:
                     await each.ticked()
             warming.cancel()
@@ -168,9 +173,9 @@ class Loop:
         finally:
             changed.cancel()
 
-    async def _tick(self, sensed: str) -> None:
+    async def _tick(self, sensed: str, missed: tuple[str, ...]) -> None:
         self._ticks += 1
-        self._observe(TickStarted(self._ticks, sensed))
+        self._observe(TickStarted(self._ticks, sensed, missed))
         prompt = self._prompt.at(sensed, self._history)
         ready: asyncio.Queue[Action | None] = asyncio.Queue()
         done: list[Action] = []
