@@ -66,7 +66,7 @@ async def test_all_three_ask_the_same() -> None:
     _ = [action async for action in llm.act("now", past)]
     _ = [event async for event in llm.stream("now", past)]
     prompts = [asked.prompt for asked in llm.asked]
-    assert prompts == [Prompt("", (), (Message("user", "a"), Message("assistant", "b")), "now")] * 3
+    assert prompts == [Prompt("", (Message("user", "a"), Message("assistant", "b")), "now")] * 3
 
 
 async def test_a_failure_comes_after_the_actions() -> None:

@@ -68,7 +68,7 @@ def test_examples_as_data_are_shown_as_answers() -> None:
 
 def test_the_beginning_is_the_same_at_every_tick() -> None:
     """What a server may keep in its cache does not change with what is sensed."""
-    stable = Prompt("You are a dog.", (Sensed(sensed="Sit!", actions=(SIT,)),))
+    stable = Prompt("You are a dog.", examples=(Sensed(sensed="Sit!", actions=(SIT,)),))
     closing = instructions(DOG, "json")
     first, second = (build_messages(stable.at(text), closing) for text in ("It rains.", "Sun."))
     assert first[:-1] == second[:-1]
@@ -116,7 +116,7 @@ def test_what_comes_before_any_user_joins_the_system_message() -> None:
         Message("system", "Be brief. "),
         Message("assistant", "b"),
     )
-    assert build_messages(Prompt("You are a dog.", (), history, "now"), "Answer.") == (
+    assert build_messages(Prompt("You are a dog.", history, "now"), "Answer.") == (
         Message("system", "You are a dog.\n\nAnswer.\n\nSo far: a walk.\n\nBe brief."),
         Message("user", "a"),
         Message("assistant", "b"),
@@ -132,7 +132,7 @@ def test_any_history_is_in_the_order_of_the_strictest_server(
     history: list[Message], situation: str, system: str
 ) -> None:
     """At most one system message, first; then user and assistant in turn, the last a user's."""
-    messages = build_messages(Prompt(system, (), tuple(history), situation))
+    messages = build_messages(Prompt(system, tuple(history), situation))
     told = [message.role for message in messages]
     turns = told[1:] if told[0] == "system" else told
     assert turns[0] == turns[-1] == "user"
@@ -145,7 +145,7 @@ def test_any_history_is_in_the_order_of_the_strictest_server(
 
 def test_a_text_is_what_is_sensed() -> None:
     """`ask` takes a plain text, a whole prompt, and past turns in two spellings."""
-    prompt = Prompt("You are a dog.", (), (Message("user", "b"),), "now")
+    prompt = Prompt("You are a dog.", (Message("user", "b"),), "now")
     assert read_prompt("now", None) == Prompt(situation="now")
     assert read_prompt(prompt, []) is prompt
     past = [{"role": "user", "content": "a", "name": "x"}, Message("assistant", "c")]

@@ -55,7 +55,24 @@ def _check_seconds(seconds: float) -> float:
     return seconds
 
 
-def _check_key(key: SecretStr) -> SecretStr:
+def check_key(key: SecretStr) -> SecretStr:
+    """Refuse what cannot be a key, before it is put into a header.
+
+    Parameters
+    ----------
+    key : SecretStr
+        From a file or the environment.
+
+    Returns
+    -------
+    SecretStr
+        The same.
+
+    Raises
+    ------
+    ValueError
+        Says what is wrong, and nothing of the key.
+    """
     text = key.get_secret_value()
     if not text.strip():
         raise ValueError("is empty; write the key, ${VARIABLE}, or leave the line out")
@@ -70,7 +87,7 @@ _NoBool = BeforeValidator(_refuse_bool)
 
 Seconds = Annotated[float, _NoBool, AfterValidator(_check_seconds)]
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
-ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
+ApiKey = Annotated[SecretStr, AfterValidator(check_key)]
 
 
 class _Frozen(BaseModel):
@@ -120,9 +137,9 @@ class LLMConfig(_Frozen):
     structured : {"auto", "schema", "tools", "json", "grammar"}, default "auto"
         How the answer is held to the robot's vocabulary.
     history_length : int, default 0
-        Past ticks shown to the model.
+        Past ticks that ``reflexarc run`` shows the model.
     agent_name : str, default "IRIS"
-        What the robot is called in its history (OM1's field and default).
+        OM1's field and default; accepted, and not used here.
     extra_params : dict, default {}
         Fields added to the request body as they are.
     """

@@ -38,18 +38,18 @@ class Prompt:
     ----------
     system : str, default ""
         Persona and laws; the same at every tick.
-    examples : tuple of Sensed, default ()
-        Examples as data; the same at every tick.
     history : tuple of Message, default ()
         Past ticks, oldest first.
     situation : str, default ""
         What is sensed now.
+    examples : tuple of Sensed, default ()
+        Examples as data; the same at every tick.
     """
 
     system: str = ""
-    examples: tuple[Sensed, ...] = ()
     history: tuple[Message, ...] = ()
     situation: str = ""
+    examples: tuple[Sensed, ...] = ()
 
     @classmethod
     def for_robot(cls, robot: RobotConfig) -> Prompt:

@@ -287,7 +287,8 @@ class Finished:
     usage : Usage or None
         Token counts, where the server gave them.
     attempts : tuple of Attempt
-        Every try, the successful one last.
+        Every provider tried, the successful one last; a request that is sent again on a fresh
+        connection, since nothing was answered, is part of its try.
     """
 
     answer: BaseModel

@@ -580,6 +580,15 @@ def test_an_unknown_bench_is_told() -> None:
     assert "did you mean 'decoder'?" in result.stderr
 
 
+def test_an_example_that_is_not_legal_is_the_callers_mistake(tmp_path: Path) -> None:
+    """A robot that would be taught what it may not do is told so, with the example."""
+    example = {"sensed": "x", "actions": [{"type": "move", "value": "sitt"}]}
+    robot = written(tmp_path, ROBOT, examples=[example])
+    result = call("config", "check", robot)
+    assert result.exit_code == 2
+    assert "examples[0] teaches what is not legal" in result.stderr
+
+
 def test_the_version_is_told() -> None:
     """--version is the installed package's."""
     result = call("--version")

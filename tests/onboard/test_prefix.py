@@ -135,6 +135,13 @@ def test_only_the_latest_are_kept(tmp_path: Path) -> None:
     assert kept == {"notes.txt", "0.prefix", "3.prefix", "4.prefix", "5.prefix"}
 
 
+def test_tidying_up_never_fails(tmp_path: Path) -> None:
+    """What cannot be touched or removed is left, and nobody is told of it by an exception."""
+    cache = PrefixCache(tmp_path / "gone")
+    cache.used("0.prefix")
+    assert not (tmp_path / "gone").exists()
+
+
 def test_place_follows_xdg() -> None:
     """Prefixes are in the cache directory of whoever runs the robot."""
     assert default_prefixes({"XDG_CACHE_HOME": "/c"}) == Path("/c/reflexarc/prefixes")

@@ -195,6 +195,14 @@ async def test_finds_the_key(
     assert request.headers.get("authorization") == (f"Bearer {sent}" if sent else None)
 
 
+@pytest.mark.parametrize("key", ["\u201cabc\u201d", "two words", "abc\n"])
+def test_a_key_from_the_environment_is_checked(key: str) -> None:
+    """A variable that cannot be a key is named before anything is sent, and its value is not."""
+    with pytest.raises(ConfigError, match=r"^MISTRAL_API_KEY holds") as caught:
+        MistralLLM(LLMConfig(type="MistralLLM"), environ={"MISTRAL_API_KEY": key})
+    assert key.strip() not in str(caught.value)
+
+
 @pytest.mark.parametrize("environ", [{}, {VARIABLE: ""}])
 def test_the_vendor_needs_a_key(environ: dict[str, str]) -> None:
     """Without a key for the vendor's own host, the variable to set is named."""

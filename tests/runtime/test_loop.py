@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reflexarc.errors import LLMError, ServerError
+from reflexarc.errors import ContextOverflowError, LLMError, ServerError
 from reflexarc.llm import Messages
 from reflexarc.prompt import Prompt
 from reflexarc.runtime.actuators import Actuator
@@ -332,6 +332,14 @@ async def test_history_drops_its_older_half_at_once(length: int, expected: list[
     llm = Brain()
     await make(llm, Script("abcdefg"), history_length=length).run()
     assert past(llm) == [list(ticks) for ticks in expected]
+
+
+async def test_a_past_too_long_for_the_model_is_shortened() -> None:
+    """A prompt that overflows the model's context is shorter at the next tick, down to no past."""
+    full = Turn(failure=ContextOverflowError("too long"))
+    llm = Brain(Turn(), Turn(), Turn(), full, full, Turn())
+    await make(llm, Script("abcdef"), history_length=9).run()
+    assert past(llm)[3:] == [["a", "b", "c"], ["c"], []]
 
 
 async def test_history_holds_what_was_done() -> None:

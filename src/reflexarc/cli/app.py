@@ -25,7 +25,7 @@ from reflexarc.prompt import Prompt
 from reflexarc.registry import load_llm
 from reflexarc.runtime.inputs import Input, Lines, Script
 from reflexarc.runtime.loop import Loop
-from reflexarc.vocabulary import Vocabulary
+from reflexarc.vocabulary import Refusal, Vocabulary
 
 WORLD_FAILED = 1
 CALLER_MISTAKEN = 2
@@ -126,7 +126,7 @@ def run(
             if not typed:
                 raise
             failures = 0  # as the person was told, this is how it ends
-    if failures and say:
+    if failures and not typed:
         raise typer.Exit(WORLD_FAILED)
 
 
@@ -238,7 +238,7 @@ def check(file: Robot, as_json: AsJson = False) -> None:
     with _failures(report):
         robot = RobotConfig.load(file)
         vocabulary = Vocabulary.from_actions(robot.agent_actions)
-        brain = load_llm(robot.cortex_llm, actions=vocabulary)
+        brain = _brain(robot)
         types = [spec.type for spec in vocabulary.specs]
         if as_json:
             known = {"name": robot.name, "provider": brain.name, "actions": types}
@@ -276,7 +276,13 @@ def bench(
 
 
 def _brain(robot: RobotConfig) -> LLM[Any]:
-    return load_llm(robot.cortex_llm, actions=Vocabulary.from_actions(robot.agent_actions))
+    vocabulary = Vocabulary.from_actions(robot.agent_actions)
+    for index, example in enumerate(robot.examples):
+        for action in example.actions:
+            verdict = vocabulary.judge(action.type, action.value)
+            if isinstance(verdict, Refusal):
+                raise ConfigError(f"examples[{index}] teaches what is not legal: {verdict.reason}")
+    return load_llm(robot.cortex_llm, actions=vocabulary)
 
 
 def _store() -> ModelStore:

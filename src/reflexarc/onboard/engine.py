@@ -39,9 +39,9 @@ class Endpoint:
 
     Notes
     -----
-    Open a new connection for every request. llama.cpp closes the connection after each streamed
-    answer although it announces ``Keep-Alive: timeout=5``: with a pooled one, 5 of 40 requests sent
-    right after an answer ended in "server disconnected" (xllamacpp 2026.10); with new ones none.
+    Be ready to send a request again on a fresh connection. llama.cpp closes the connection after
+    each streamed answer although it announces ``Keep-Alive: timeout=5``: with a pooled one, 5 of 40
+    requests sent right after an answer ended in "server disconnected" (xllamacpp 2026.10).
     """
 
     base_url: str
@@ -187,7 +187,7 @@ class Engine:
     ) -> None:
         await self.aclose()
 
-    async def ready(self, other_than: Endpoint | None = None) -> Endpoint:
+    async def ready(self, other_than: str | None = None) -> Endpoint:
         """Where the model is served, as soon as it is.
 
         Waits while a child is starting, or soon will be. Put a timeout around it; cancelling it
@@ -195,8 +195,8 @@ class Engine:
 
         Parameters
         ----------
-        other_than : Endpoint or None, default None
-            One that refused a connection: its child is dead, though that may not be known yet.
+        other_than : str or None, default None
+            Key of a child that refused a connection: it is dead, though that may not be known yet.
 
         Returns
         -------
@@ -211,7 +211,7 @@ class Engine:
         """
         while True:
             await self._settled.wait()
-            if self._endpoint is not None and self._endpoint == other_than:
+            if self._endpoint is not None and self._endpoint.api_key == other_than:
                 await self._changed.wait()
             elif self._endpoint is not None:
                 return self._endpoint

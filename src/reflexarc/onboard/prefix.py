@@ -122,10 +122,13 @@ class PrefixCache:
         name : str
             Of the prefix.
         """
-        (self.root / name).touch()
-        files = sorted(self.root.glob(f"*{_SUFFIX}"), key=lambda file: file.stat().st_mtime_ns)
-        for file in files[:-MOST_FILES]:
-            file.unlink(missing_ok=True)
+        try:
+            (self.root / name).touch()
+            files = sorted(self.root.glob(f"*{_SUFFIX}"), key=lambda file: file.stat().st_mtime_ns)
+            for file in files[:-MOST_FILES]:
+                file.unlink(missing_ok=True)
+        except OSError as error:  # another robot's file, or another robot tidying up
+            _log.info("cannot tidy up %s: %s", self.root, error)
 
 
 def default_prefixes(environ: Mapping[str, str]) -> Path:

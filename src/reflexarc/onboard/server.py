@@ -5,8 +5,8 @@ the same. By path, because then nothing else of this package is imported: the ch
 and smaller. It speaks JSON lines with its parent:
 
 * on stdin one line, the order: ``{"model": path, "alias": name, "context_tokens": n, "threads": n,
-  "api_key": text}``, threads null for every core. The key comes this way so that no process list
-  shows it. Then stdin stays open, and its end means that the parent is gone or done.
+  "prefixes": directory, "api_key": text}``, threads null for every core. The key comes this way so
+  that no process list shows it. Then stdin stays open; its end means that the parent is gone.
 * on stdout one line: ``{"event": "ready", "port": n, "load_s": s}``, or ``{"event": "failed",
   "message": sentence, "lasting": true}`` and exit code 1. `lasting` is a reason that trying again
   cannot mend.

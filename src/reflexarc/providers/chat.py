@@ -79,7 +79,7 @@ _ADVICE: Mapping[type[LLMError], str] = {
     AuthError: "check api_key, or the variable it comes from",
     QuotaError: "top the account up, or name another provider",
     RateLimitedError: "wait, or call less often (hertz)",
-    BadRequestError: "check model and extra_params",
+    BadRequestError: "check model, structured and extra_params",
     ContextOverflowError: "shorten the prompt or history_length, or give the server more context",
     UnavailableError: "check model and base_url, and that the server has loaded it",
     ServerError: "try again, or name another provider",

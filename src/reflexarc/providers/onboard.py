@@ -95,7 +95,6 @@ class OnboardLLM(ProviderLLM[R]):
             self._store.entry(self.config.model)  # a misspelled name is told now
         self._prefixes = PrefixCache(default_prefixes(environ))
         self._engine: Engine | None = None
-        self._endpoint: Endpoint | None = None  # of the last request
         self._starting = asyncio.Lock()
         self._warm: tuple[str, int] | None = None  # the prefix read ahead, and by which child
         return HttpTransport(self._locate, Dialect())
@@ -121,8 +120,7 @@ class OnboardLLM(ProviderLLM[R]):
     async def _locate(self, refused: Address | None) -> Address:
         await self.open()
         assert self._engine is not None
-        endpoint = await self._engine.ready(other_than=self._endpoint if refused else None)
-        self._endpoint = endpoint
+        endpoint = await self._engine.ready(other_than=refused.api_key if refused else None)
         if self._warm and self._warm[1] != endpoint.pid:  # a new child has read nothing yet
             name, self._warm = self._warm[0], (self._warm[0], endpoint.pid)
             await self._prefixes.restore(endpoint, name)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr
 
 from reflexarc.call import Call, Clocks
-from reflexarc.config import LLMConfig
+from reflexarc.config import LLMConfig, check_key
 from reflexarc.decoder import Decoder, JsonActions, judge_any
 from reflexarc.errors import ConfigError, LLMError
 from reflexarc.llm import LLM, Messages, R, Request, Transport
@@ -174,6 +174,10 @@ class ProviderLLM(LLM[R]):
                     f"{self.name} needs a key: set {provider.key_variable}, write api_key, "
                     "or name a server of your own as base_url"
                 )
+            try:
+                check_key(SecretStr(key))
+            except ValueError as error:
+                raise ConfigError(f"{provider.key_variable} {error}") from None
         return Address(base_url if parts.path else f"{base_url}/v1", key), is_vendor
 
     def _request(self, prompt: Prompt) -> Request:

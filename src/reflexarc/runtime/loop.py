@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from reflexarc.errors import LLMError, ReflexarcError
+from reflexarc.errors import ContextOverflowError, LLMError, ReflexarcError
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt, written
 from reflexarc.runtime.actuators import Actuator
@@ -186,6 +186,8 @@ class Loop:
                 if isinstance(event, Failed):
                     failed = True
                     self._report(event)
+                    if isinstance(event.error, ContextOverflowError):
+                        self._forget()
                     continue
                 if isinstance(event, ActionReady):
                     done.append(event.action)
@@ -215,7 +217,9 @@ class Loop:
 
     def _report(self, failed: Failed) -> None:
         self.failures += 1
-        if not isinstance(failed.error, LLMError | OSError):  # else it may be a bug: show where
+        if not isinstance(
+            failed.error, ReflexarcError | OSError
+        ):  # else it may be a bug: show where
             _log.error("the %s failed", failed.where, exc_info=failed.error)
         self._observe(failed)
 
@@ -229,8 +233,12 @@ class Loop:
             return
         self._history += [Message("user", sensed), Message("assistant", written(done))]
         if len(self._history) > 2 * self._history_length:
-            kept = (self._history_length + 1) // 2
-            self._history = self._history[-2 * kept :]
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop the older half of the past, at least one tick of it."""
+        ticks = len(self._history) // 2
+        self._history = self._history[2 * ((ticks + 1) // 2) :]
 
 
 async def _all_ended(senses: Sequence[asyncio.Task[None]]) -> None:
