@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,6 +23,8 @@ Judge = Callable[[str, object], Action | Refusal]
 """Decides about one action; `Vocabulary.judge`, or `judge_any`."""
 
 Piece = TextDelta | ToolCallDelta
+
+M = TypeVar("M", bound=BaseModel)
 
 Ending = Literal["finished", "unmarked", "length", "cut"]
 """How an answer ended: the server said it was finished; it ended the stream without saying so; the
@@ -145,7 +147,7 @@ class ActionDecoder(Decoder):
 
     def answer(self, output_model: type[BaseModel]) -> BaseModel:
         """The actions as `output_model`; see `Decoder.answer`."""
-        return _fit(output_model, {"actions": [action.model_dump() for action in self._actions]})
+        return fit(output_model, {"actions": [action.model_dump() for action in self._actions]})
 
     def _decide(self, type_: str, value: object) -> Action | Refusal:
         return self._keep(self._judge(type_, value))
@@ -333,7 +335,26 @@ def _argument(arguments: dict[str, Any]) -> object:
     return json.dumps(arguments, ensure_ascii=False) if arguments else ""
 
 
-def _fit(output_model: type[BaseModel], data: dict[str, Any]) -> BaseModel:
+def fit(output_model: type[M], data: Json) -> M:
+    """Make an answer of plain data.
+
+    Parameters
+    ----------
+    output_model : type
+        A pydantic model.
+    data : dict
+        Its fields.
+
+    Returns
+    -------
+    pydantic.BaseModel
+        An instance of `output_model`.
+
+    Raises
+    ------
+    BadOutputError
+        If the data does not fit.
+    """
     try:
         return output_model.model_validate(data)
     except ValidationError as error:

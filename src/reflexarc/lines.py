@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from reflexarc.decoder import ActionDecoder, Ending, Judge
 from reflexarc.types import Action, ToolCallDelta
-from reflexarc.vocabulary import ActionSpec, Refusal, Vocabulary
+from reflexarc.vocabulary import ActionSpec, Refusal, Vocabulary, folded
 
 LONGEST_LINE = 160
 """Characters a free text may have on its line."""
@@ -32,7 +32,7 @@ class LineForm:
         self._vocabulary = vocabulary
         self._word_of = {spec.type: _words(spec.values or ()) for spec in vocabulary.specs}
         self._value_of = {
-            _folded(type_): {_folded(word): value for value, word in words.items()}
+            folded(type_): {folded(word): value for value, word in words.items()}
             for type_, words in self._word_of.items()
         }
 
@@ -70,8 +70,8 @@ class LineForm:
         -------
         Action or Refusal
         """
-        words = self._value_of.get(_folded(type_), {})
-        spelled = words.get(_folded(value), value) if isinstance(value, str) else value
+        words = self._value_of.get(folded(type_), {})
+        spelled = words.get(folded(value), value) if isinstance(value, str) else value
         return self._vocabulary.judge(type_, spelled)
 
     def describe(self) -> str:
@@ -113,21 +113,16 @@ class LineForm:
 def _words(values: tuple[str, ...]) -> dict[str, str]:
     """How each value is spelled in its line: the other way round where that helps and is unique."""
     words = {value: value for value in values}
-    taken = {_folded(value) for value in values}
+    taken = {folded(value) for value in values}
     for value in values:
         for start in values:
             rest = value.removeprefix(f"{start} ")
             turned = f"{rest} {start}"
             helps = rest != value and not any(turned.startswith(f"{each} ") for each in values)
-            if helps and _folded(turned) not in taken:
+            if helps and folded(turned) not in taken:
                 words[value] = turned
-                taken.add(_folded(turned))
+                taken.add(folded(turned))
     return words
-
-
-def _folded(text: str) -> str:
-    """Text without what `Vocabulary.judge` forgives."""
-    return " ".join(text.casefold().split())
 
 
 class LineActions(ActionDecoder):

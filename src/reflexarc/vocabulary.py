@@ -125,7 +125,7 @@ class Vocabulary:
         self.specs = tuple(specs)
         self._by_type = {spec.type.casefold(): spec for spec in self.specs}
         self._values = {
-            spec.type: {_folded(value): value for value in spec.values}
+            spec.type: {folded(value): value for value in spec.values}
             for spec in self.specs
             if spec.values is not None
         }
@@ -208,13 +208,13 @@ class Vocabulary:
         def refuse(reason: str) -> Refusal:
             return Refusal(_short(type_), _short(shown), reason)
 
-        spec = self._by_type.get(_folded(type_))
+        spec = self._by_type.get(folded(type_))
         if spec is None:
             return refuse(f"the robot has no action '{_short(type_)}', only {self._types()}")
         if not isinstance(value, str):
             return refuse(f"the value of {spec.type} must be text, not {_short(shown)}")
         if spec.values is not None:
-            legal = self._values[spec.type].get(_folded(value))
+            legal = self._values[spec.type].get(folded(value))
             if legal is None:
                 return refuse(
                     f"'{_short(value)}' is not a value of {spec.type}; {', '.join(spec.values)} are"
@@ -339,11 +339,22 @@ def _check(spec: ActionSpec) -> None:
             raise ConfigError(
                 f"the value {value!r} of '{spec.type}' must be plain text on one line"
             )
-    if len({_folded(value) for value in spec.values}) < len(spec.values):
+    if len({folded(value) for value in spec.values}) < len(spec.values):
         raise ConfigError(f"the action '{spec.type}' has the same value twice")
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """Text without what `Vocabulary.judge` forgives: letter case and white space.
+
+    Parameters
+    ----------
+    text : str
+        A type or a value.
+
+    Returns
+    -------
+    str
+    """
     return " ".join(text.casefold().split())
 
 

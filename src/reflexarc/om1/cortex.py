@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from reflexarc.config import LLMConfig, parse_llm
-from reflexarc.errors import BadOutputError, ConfigError, ReflexarcError, did_you_mean
+from reflexarc.decoder import fit
+from reflexarc.errors import ConfigError, ReflexarcError, did_you_mean
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt
 from reflexarc.providers.provider import ProviderLLM
@@ -145,13 +146,7 @@ class Cortex(Generic[R]):
     def _fitted(self, answer: BaseModel) -> R:
         if isinstance(answer, self._output_model):
             return answer
-        try:
-            return self._output_model.model_validate(answer.model_dump())
-        except ValidationError as error:
-            reason = error.errors(include_url=False)[0]["msg"]
-            raise BadOutputError(
-                f"the answer does not fit {self._output_model.__name__}: {reason}"
-            ) from error
+        return fit(self._output_model, answer.model_dump())
 
 
 def _translate(name: str, config: BaseModel) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import cached_property
 
 from reflexarc.call import Clocks
 from reflexarc.decoder import Decoder, JsonActions, judge_any
@@ -99,8 +100,8 @@ class OnboardLLM(ProviderLLM[R]):
         self._warm: tuple[str, int] | None = None  # the prefix read ahead, and by which child
         return HttpTransport(self._locate, Dialect())
 
-    async def _serving(self) -> Endpoint:
-        """The engine's endpoint; starts it the first time."""
+    async def _started(self) -> Engine:
+        """The engine; started the first time."""
         async with self._starting:
             if self._engine is None:
                 # In a thread: it reads files.
@@ -115,12 +116,15 @@ class OnboardLLM(ProviderLLM[R]):
                     prefixes=self._prefixes.root if keeps else None,
                 )
                 self._engine = await engine.__aenter__()
-        return await self._engine.ready()
+            return self._engine
+
+    async def _serving(self, refused: Address | None = None) -> Endpoint:
+        """Where the engine serves; another child than one that refused a connection."""
+        engine = await self._started()
+        return await engine.ready(other_than=refused.api_key if refused else None)
 
     async def _locate(self, refused: Address | None) -> Address:
-        await self.open()
-        assert self._engine is not None
-        endpoint = await self._engine.ready(other_than=refused.api_key if refused else None)
+        endpoint = await self._serving(refused)
         if self._warm and self._warm[1] != endpoint.pid:  # a new child has read nothing yet
             name, self._warm = self._warm[0], (self._warm[0], endpoint.pid)
             await self._prefixes.restore(endpoint, name)
@@ -130,14 +134,15 @@ class OnboardLLM(ProviderLLM[R]):
         config = self.config
         if config.temperature is None:
             config = config.model_copy(update={"temperature": 0.0})
-        if (lines := self._lines()) is None:
+        if (lines := self._lines) is None:
             return replace(super()._request(prompt), config=config)
         return Request(self.model, line_messages(prompt, lines), config, grammar=lines.grammar())
 
     def _decoder(self) -> Decoder:
-        lines = self._lines()
+        lines = self._lines
         return super()._decoder() if lines is None else LineActions(lines.judge)
 
+    @cached_property
     def _lines(self) -> LineForm | None:
         """The line form, unless the configuration asks for another or there is no vocabulary."""
         if self.vocabulary is None or self.config.structured != "auto":

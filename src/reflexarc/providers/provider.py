@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -181,15 +182,18 @@ class ProviderLLM(LLM[R]):
         return Address(base_url if parts.path else f"{base_url}/v1", key), is_vendor
 
     def _request(self, prompt: Prompt) -> Request:
+        closing, held = self._asked_for
+        return Request(self.model, build_messages(prompt, closing), self.config, **held)
+
+    @cached_property
+    def _asked_for(self) -> tuple[str, dict[str, Any]]:
+        """How the answer is asked for in words, and held to in fields: the same at every tick."""
         mode = self.config.structured
         if self.vocabulary is None:
             schema = strict_schema(self.output_model)
-            closing = model_instructions(schema)
-            held = _HOLDS_MODEL[mode](schema)
-        else:
-            closing = instructions(self.vocabulary, "tools" if mode == "tools" else "json")
-            held = _HOLDS[mode](self.vocabulary)
-        return Request(self.model, build_messages(prompt, closing), self.config, **held)
+            return model_instructions(schema), _HOLDS_MODEL[mode](schema)
+        form = "tools" if mode == "tools" else "json"
+        return instructions(self.vocabulary, form), _HOLDS[mode](self.vocabulary)
 
     def _decoder(self) -> Decoder:
         if not self._gives_actions:
