@@ -3,16 +3,17 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check fix bench lock clean
+.PHONY: help setup demo test check fix bench bench-transports lock clean
 
 ARGS ?=
 BIN := .venv/bin
-LOCK := $(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-emit-index-url --exclude-newer "7 days" \
 	--custom-compile-command "make lock" --quiet $(if $(UPGRADE),--upgrade)
+LOCK := $(COMPILE) pyproject.toml --all-extras
 
 help: ## List the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make .venv with every extra, and fetch the on-board model
 	@scripts/setup
@@ -39,11 +40,17 @@ fix: ## Format, and mend what can be mended by rule
 bench: setup ## Measure time to first action, overhead and prefix reuse
 	@$(BIN)/reflexarc bench --config config/spot_onboard.json5 $(ARGS)
 
+bench-transports: ## Measure what our transports and the vendors' SDKs cost, on loopback
+	@scripts/setup bench
+	@$(BIN)/python bench/transports.py $(ARGS)
+
 lock: ## Rebuild requirements/ from pyproject.toml (UPGRADE=1: newest versions)
 	@scripts/setup dev
 	@$(LOCK) --group build --output-file requirements/all.txt >/dev/null
 	@$(LOCK) --group build --group dev --constraint requirements/all.txt \
 		--output-file requirements/dev.txt >/dev/null
+	@$(COMPILE) --group bench --constraint requirements/all.txt \
+		--output-file requirements/bench.txt >/dev/null
 	@$(BIN)/python scripts/check_lock.py
 
 clean: ## Remove everything that make made
