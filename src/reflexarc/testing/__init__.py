@@ -1,11 +1,23 @@
 """Doubles for tests, and a server that misbehaves on request; all on this machine.
 
 `Server` speaks HTTP byte by byte as a script says, so that a client can be shown every fault a real
-server has. `ScriptedLLM` is a brain whose answers, delays and failures are given.
+server has. `EMULATORS` make it one vendor's: strict where that one is, and in its dialect.
+`ScriptedLLM` is a brain whose answers, delays and failures are given.
 """
 
+from reflexarc.testing.emulator import EMULATORS, Emulator
 from reflexarc.testing.fakes import Asked, ScriptedLLM, Turn
 from reflexarc.testing.reply import Reply, event
 from reflexarc.testing.server import Received, Server
 
-__all__ = ["Asked", "Received", "Reply", "ScriptedLLM", "Server", "Turn", "event"]
+__all__ = [
+    "EMULATORS",
+    "Asked",
+    "Emulator",
+    "Received",
+    "Reply",
+    "ScriptedLLM",
+    "Server",
+    "Turn",
+    "event",
+]
