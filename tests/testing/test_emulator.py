@@ -457,6 +457,17 @@ def test_rubbish_is_refused(name: str, body: bytes) -> None:
     assert json.loads(body_of(refusal))
 
 
+@pytest.mark.parametrize("name", EMULATORS)
+def test_a_body_that_is_nested_too_deep_is_taken_or_refused(name: str) -> None:
+    """Wherever Python's patience ends, in reading or in quoting, the server still answers."""
+    for depth in range(900, 1000, 3):
+        nested = "[" * depth + "]" * depth
+        body = f'{{"model":"m","x":{nested}}}'.encode()
+        refusal = EMULATORS[name].refusal(received(body))
+        assert refusal is not None
+        assert refusal.status in {400, 422}
+
+
 FIELDS = sorted({*GOOD, "response_format", "tools", "tool_choice", "grammar", "temperature", "x"})
 JSON = st.recursive(
     st.none()

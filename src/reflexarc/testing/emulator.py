@@ -39,6 +39,12 @@ class Emulator:
     json_type : str, default "application/json"
         ``Content-Type`` of the rest.
 
+    Notes
+    -----
+    What is known from memory alone is marked (M) in those modules. Above all: the fields that
+    OpenAI's API knows and Gemini's does not, Gemini's answer to a wrong key, xAI's to none, what
+    Meta's own API refused, and nearly all of LM Studio's and vLLM's words.
+
     Examples
     --------
     >>> deepseek = EMULATORS["deepseek"]
@@ -67,8 +73,10 @@ class Emulator:
             None if the request is accepted. Where a key is needed, every one is taken for a good
             one but ``bad-key``.
         """
-        refusal = refuse(RULES[self.name], request.headers, request.body)
-        return None if refusal is None else self._json(refusal.body, refusal.status)
+        try:
+            return self._refusal(request, request.body)
+        except RecursionError:  # too deep to be read, or to be quoted
+            return self._refusal(request, b"")
 
     def answer(
         self, *pieces: Piece | Step, finish: str = "stop", usage: Usage | None = COUNTS
@@ -160,6 +168,10 @@ class Emulator:
             An async context manager.
         """
         return _Checked(self, *replies)
+
+    def _refusal(self, request: Received, body: bytes) -> Reply | None:
+        refusal = refuse(RULES[self.name], request.headers, body)
+        return None if refusal is None else self._json(refusal.body, refusal.status)
 
     def _stream(
         self, style: Style, pieces: tuple[Piece | Step, ...], finish: str, usage: Usage | None

@@ -128,12 +128,14 @@ def refuse(rules: Rules, headers: Mapping[str, str], body: bytes) -> Refusal | N
     -------
     Refusal or None
         None if all is well.
+
+    Raises
+    ------
+    RecursionError
+        If the body is nested deeper than Python reads.
     """
-    try:
-        broken = next(_broken(rules, headers, body), None)
-        return None if broken is None else _worded(rules, *broken)
-    except RecursionError:  # a body nested without end
-        return _worded(rules, "body", {})
+    broken = next(_broken(rules, headers, body), None)
+    return None if broken is None else _worded(rules, *broken)
 
 
 def _worded(rules: Rules, rule: str, found: Json) -> Refusal:
