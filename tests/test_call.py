@@ -25,7 +25,7 @@ from reflexarc.errors import (
     TruncatedError,
 )
 from reflexarc.llm import Request, Transport
-from reflexarc.providers.chat import Dialect
+from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.provider import Provider, ProviderLLM
 from reflexarc.types import (
     Action,

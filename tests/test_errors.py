@@ -24,7 +24,7 @@ TREE = sorted(
 )
 LEAVES = [error for error in TREE if error not in (ReflexarcError, LLMError)]
 RETRYABLE = {
-    *("rate_limited", "timeout", "connection", "server", "unavailable"),
+    *("rate_limited", "timeout", "connection", "server", "unavailable", "loading"),
     *("bad_output", "truncated"),
 }
 

@@ -18,8 +18,8 @@ PACKAGE = SRC / "reflexarc"
 # From the bottom up. A module may import what stands below it, and beside it if that makes no ring.
 LAYERS = (
     ("errors", "types"),
-    ("config", "scanner", "source"),
-    ("decoder", "lines", "schema", "vocabulary"),
+    ("config", "messages", "scanner", "source"),
+    ("actions", "decoder", "lines", "schema", "vocabulary"),
     ("prompt",),
     ("call", "llm"),
     ("onboard", "providers", "registry"),

@@ -57,13 +57,13 @@ class Counted(str):
     ("text", "expected"),
     [
         pytest.param(
-            f'{{"actions":[{SIT},{HI}]}}', [("item", SIT), ("item", HI), END], id="actions"
+            f'{{"actions":[{SIT},{HI}]}}', [("item", SIT), ("item", HI), END, END], id="actions"
         ),
         pytest.param(f"[{SIT},{HI}]", [("item", SIT), ("item", HI), END], id="bare-list"),
         pytest.param(f"[ ] [{SIT}]", [END, ("item", SIT), END], id="empty-list-first"),
         pytest.param(f"Sure: {SIT} Bye", [("root", SIT), END], id="single-action"),
         pytest.param("{}", [("root", "{}"), END], id="empty-object"),
-        pytest.param(f'{{"plan":{{"actions":[{SIT}]}}}}', [("item", SIT), END], id="nested"),
+        pytest.param(f'{{"plan":{{"actions":[{SIT}]}}}}', [("item", SIT), END, END], id="nested"),
         pytest.param(f"[[{SIT}]]", [("item", SIT), END], id="list-in-list"),
         pytest.param(f"{{not json}} [1] {SIT}", [("root", SIT), END], id="braces-in-prose"),
         pytest.param(f"a < b <b> <<think>{SIT}</think>{HI}", [("root", HI), END], id="thought"),
@@ -185,7 +185,7 @@ def test_a_long_answer_is_not_kept() -> None:
     for piece in four_by_four(text):
         seen += len(scanner.feed(piece))
         most = max(most, held(scanner))
-    assert seen == text.count(item) + 1
+    assert seen == text.count(item) + 2
     assert most < len(item) + 50
 
 

@@ -17,8 +17,9 @@ from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from reflexarc.actions import JsonActions
 from reflexarc.config import RobotConfig, validate
-from reflexarc.decoder import JsonActions, judge_any
+from reflexarc.decoder import judge_any
 from reflexarc.prompt import Prompt, written
 from reflexarc.registry import load_llm
 from reflexarc.source import Source

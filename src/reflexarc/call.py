@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import cast
 
 from pydantic import BaseModel
 
 from reflexarc.config import LLMConfig
 from reflexarc.decoder import Decoder, Ending
-from reflexarc.errors import DeadlineError, LLMError, Phase, RefusedError, ServerError
+from reflexarc.errors import (
+    BadOutputError,
+    DeadlineError,
+    LLMError,
+    Phase,
+    RefusedError,
+    ServerError,
+    TruncatedError,
+    quote,
+)
 from reflexarc.types import (
     Action,
     ActionReady,
     ActionRefused,
     Attempt,
+    DeclinedDelta,
     Event,
     Finished,
     ServedBy,
     Stop,
     TextDelta,
+    ThoughtDelta,
     ToolCallDelta,
     Usage,
     Wire,
@@ -47,6 +58,29 @@ class Clocks:
         # Seconds waited since the last useful piece, and None before the first: what the caller
         # does with the pieces meanwhile, such as walking, is no silence of the server's.
         self._silent_s: float | None = None
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait between two tries, if that leaves time for another.
+
+        Parameters
+        ----------
+        seconds : float
+            How long.
+
+        Returns
+        -------
+        bool
+            False, at once, if a clock would run out meanwhile.
+        """
+        now = asyncio.get_running_loop().time()
+        if now + seconds >= min(self._total, self._first_action or self._total):
+            return False
+        await asyncio.sleep(seconds)
+        return True
+
+    def again(self) -> None:
+        """Begin another try: no piece of it has arrived."""
+        self._silent_s = None
 
     def progress(self) -> None:
         """Note that something useful has arrived; keep-alives and empty pieces are not."""
@@ -112,11 +146,14 @@ class Clocks:
         return DeadlineError(f"{message}; try a faster model, or raise the limit", phase=phase)
 
 
+MOST_BLANK = 200
+"""White space in a row, in characters, after which a model is taken to be stuck."""
+
 _ENDINGS: Mapping[str, Ending] = {"stop": "finished", "length": "length", "unmarked": "unmarked"}
 
 
 class Call:
-    """The account of one call: pieces in, events out.
+    """The account of one try at one model: pieces in, events out.
 
     Parameters
     ----------
@@ -128,23 +165,61 @@ class Call:
         Told about progress.
     started : float
         The loop's time at the start of the call.
+    tries : tuple of Attempt, default ()
+        Those before, of the same call.
+
+    Attributes
+    ----------
+    clocks : Clocks
+        Of the whole call.
+    acted : bool
+        Whether an action is out: nothing may be tried again then.
+    over : bool
+        Whether the answer is complete and what still comes is not worth waiting for.
+    server : str
+        What the server calls itself, where it does.
+    usage : Usage or None
+        Token counts so far.
     """
 
     def __init__(
-        self, provider: str, model: str, decoder: Decoder, clocks: Clocks, started: float
+        self,
+        provider: str,
+        model: str,
+        decoder: Decoder,
+        clocks: Clocks,
+        started: float,
+        tries: tuple[Attempt, ...] = (),
     ) -> None:
         self._provider = provider
         self._asked_model = model
         self._decoder = decoder
-        self._clocks = clocks
+        self.clocks = clocks
         self._started = started
+        self._tries = tries
         self._model = model
-        self._usage: Usage | None = None
         self._stop: Stop | None = None
         self._first_action_s: float | None = None
         self._ready = 0
+        self._blank = 0  # white space at the end of what has arrived
+        self._has_thought = False
+        self._declined = ""
+        self.over = False
+        self.server = ""
+        self.usage: Usage | None = None
 
-    def take(self, batch: Sequence[Wire], now: float) -> list[Event]:
+    @property
+    def acted(self) -> bool:
+        """Whether an action is out."""
+        return self._ready > 0
+
+    @property
+    def is_formless(self) -> bool:
+        """Whether the answer, over by itself, had nothing in it of what was asked for."""
+        ended = self._stop is not None and self._stop.reason == "stop"
+        return self._blank > MOST_BLANK or (ended and self._decoder.is_formless)
+
+    def take(self, batch: Sequence[Wire], now: float) -> Iterator[Event]:
         """Take a batch from the transport.
 
         Parameters
@@ -154,32 +229,59 @@ class Call:
         now : float
             The loop's time.
 
-        Returns
-        -------
-        list of Event
+        Yields
+        ------
+        Event
+            As the pieces give them.
+
+        Raises
+        ------
+        BadOutputError
+            If the model writes nothing but white space any more.
         """
-        events: list[Event] = []
         for piece in batch:
-            if isinstance(piece, TextDelta | ToolCallDelta):
-                is_text = isinstance(piece, TextDelta)
-                if piece.text if is_text else piece.name or piece.arguments:
-                    self._clocks.progress()
-                if is_text:
-                    events.append(piece)
-                verdicts = self._decoder.feed(piece)
-                if verdicts:
-                    events += self._announce(verdicts, now)
+            if isinstance(piece, TextDelta):
+                yield piece
+                if piece.text:
+                    self.clocks.progress()
+                yield from self._announce(self._decoder.feed(piece), now)
+                self._watch(piece.text)
+            elif isinstance(piece, ToolCallDelta):
+                if piece.name or piece.arguments:
+                    self.clocks.progress()
+                yield from self._announce(self._decoder.feed(piece), now)
+                if isinstance(piece.arguments, str):
+                    self._watch(piece.arguments)
             elif isinstance(piece, Usage):
-                self._usage = piece
-                events.append(piece)
+                self.usage = piece
+                yield piece
             elif isinstance(piece, ServedBy):
-                self._model = piece.model
+                self._model = piece.model or self._model
+                self.server = piece.server or self.server
+            elif isinstance(piece, ThoughtDelta):
+                self._has_thought = True
+            elif isinstance(piece, DeclinedDelta):
+                self._declined += piece.text
             else:
                 self._stop = self._stop or piece
-        return events
+
+    def _watch(self, text: str) -> None:
+        """Stop a model that has begun to write white space and will not end."""
+        written = len(text.rstrip())
+        self._blank = len(text) - written + (0 if written else self._blank)
+        if self._blank <= MOST_BLANK:
+            return
+        if self._decoder.is_complete:
+            self.over = True
+            self._stop = self._stop or Stop("stop")
+            return
+        raise BadOutputError(
+            f"the model writes white space and nothing else, {self._blank} characters of it; "
+            "try another value of 'structured'"
+        )
 
     def finish(self, output_model: type[BaseModel], now: float) -> list[Event]:
-        """End the call.
+        """End the try.
 
         Parameters
         ----------
@@ -199,21 +301,28 @@ class Call:
             If the answer ended badly or holds nothing the robot may do.
         """
         reason = self._stop.reason if self._stop else None
+        if self._declined:
+            raise RefusedError(f"the model declined: {quote(self._declined)}")
         if reason == "filter":
             raise RefusedError("the provider's filter held the answer back; say it in other words")
         if reason == "error":
             raise ServerError("the server stopped the answer with an error; try again")
+        if self._has_thought and reason == "length" and self._decoder.is_empty:
+            raise TruncatedError(
+                "the model spent all its tokens on thinking; raise max_tokens, or switch its "
+                "thinking off (extra_params)"
+            )
         verdicts = self._decoder.close(_ENDINGS[reason] if reason else "cut")
         total_s = now - self._started
-        events = self._announce(verdicts, now)
+        events = list(self._announce(verdicts, now))
         finished = Finished(
             answer=self._decoder.answer(output_model),
             provider=self._provider,
             model=self._model,
             first_action_s=self._first_action_s,
             total_s=total_s,
-            usage=self._usage,
-            attempts=(self._attempt("ok", total_s),),
+            usage=self.usage,
+            attempts=(*self._tries, self._attempt("ok", now)),
         )
         return [*events, finished]
 
@@ -231,21 +340,20 @@ class Call:
         error.provider = error.provider or self._provider
         error.model = error.model or self._asked_model
         error.elapsed_s = elapsed_s if error.elapsed_s is None else error.elapsed_s
-        error.attempts = error.attempts or (self._attempt(error.kind, elapsed_s),)
+        error.attempts = error.attempts or (*self._tries, self._attempt(error.kind, now))
 
-    def _announce(self, verdicts: Sequence[Action | Refusal], now: float) -> list[Event]:
+    def _announce(self, verdicts: Sequence[Action | Refusal], now: float) -> Iterator[Event]:
         at_s = now - self._started
-        events: list[Event] = []
         for verdict in verdicts:
             if isinstance(verdict, Action):
                 if self._first_action_s is None:
                     self._first_action_s = at_s
-                    self._clocks.acted()
-                events.append(ActionReady(verdict, self._ready, at_s))
+                    self.clocks.acted()
                 self._ready += 1
+                yield ActionReady(verdict, self._ready - 1, at_s)
             else:
-                events.append(ActionRefused(verdict.type, verdict.value, verdict.reason, at_s))
-        return events
+                yield ActionRefused(verdict.type, verdict.value, verdict.reason, at_s)
 
-    def _attempt(self, outcome: str, elapsed_s: float) -> Attempt:
-        return Attempt(self._provider, self._model, outcome, elapsed_s)
+    def _attempt(self, outcome: str, now: float) -> Attempt:
+        before_s = sum(attempt.elapsed_s for attempt in self._tries)
+        return Attempt(self._provider, self._model, outcome, now - self._started - before_s)

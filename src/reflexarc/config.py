@@ -132,6 +132,8 @@ class LLMConfig(_Frozen):
         Longest answer, in tokens.
     temperature : float or None, default None
         Sampling temperature, 0 to 2; None is the provider's default.
+    seed : int or None, default None
+        Makes sampling repeatable, as far as the server can.
     transport : {"auto", "sdk", "http"}, default "auto"
         The vendor's SDK or our own client; ``auto`` takes the SDK for the vendor's own host only.
     structured : {"auto", "schema", "tools", "json", "grammar"}, default "auto"
@@ -153,6 +155,7 @@ class LLMConfig(_Frozen):
     stall_timeout: Seconds = 5.0
     max_tokens: Annotated[int, _NoBool] = Field(default=512, gt=0)
     temperature: Annotated[float | None, _NoBool] = Field(default=None, ge=0, le=2)
+    seed: Annotated[int | None, _NoBool] = Field(default=None, ge=0)
     transport: Literal["auto", "sdk", "http"] = "auto"
     structured: Literal["auto", "schema", "tools", "json", "grammar"] = "auto"
     history_length: Annotated[int, _NoBool] = Field(default=0, ge=0)

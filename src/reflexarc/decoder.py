@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from reflexarc.errors import BadOutputError, TruncatedError
-from reflexarc.scanner import Scanner, parse
-from reflexarc.types import Action, Json, TextDelta, ToolCallDelta, as_object
+from reflexarc.types import Action, Json, TextDelta, ToolCallDelta
 from reflexarc.vocabulary import Refusal
 
 Judge = Callable[[str, object], Action | Refusal]
@@ -30,7 +29,8 @@ Ending = Literal["finished", "unmarked", "length", "cut"]
 """How an answer ended: the server said it was finished; it ended the stream without saying so; the
 token limit cut it; or the connection just ended."""
 
-_SHOWN = 200
+SHOWN = 200
+"""Characters of an answer that a message quotes."""
 
 
 def judge_any(type_: str, value: object) -> Action | Refusal:
@@ -54,10 +54,27 @@ def judge_any(type_: str, value: object) -> Action | Refusal:
 
 
 class Decoder(ABC):
-    """One answer, decoded while it arrives."""
+    """One answer, decoded while it arrives.
+
+    Attributes
+    ----------
+    is_empty : bool
+        Whether nothing has arrived.
+    """
 
     def __init__(self) -> None:
         self._beginning = ""
+        self.is_empty = True
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing that may still come can change the answer."""
+        return False
+
+    @property
+    def is_formless(self) -> bool:
+        """Whether there is an answer, and nothing in it has the form that is looked for."""
+        return False
 
     def feed(self, piece: Piece) -> list[Action | Refusal]:
         """Take the next piece.
@@ -73,9 +90,12 @@ class Decoder(ABC):
             What this piece completes, in order.
         """
         if isinstance(piece, ToolCallDelta):
+            self.is_empty = False
             return self._tool_call(piece)
-        if len(self._beginning) < _SHOWN:
-            self._beginning += piece.text[:_SHOWN]
+        if piece.text:
+            self.is_empty = False
+        if len(self._beginning) < SHOWN:
+            self._beginning += piece.text[:SHOWN]
         return self._text(piece.text)
 
     @abstractmethod
@@ -126,7 +146,7 @@ class Decoder(ABC):
     def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]: ...
 
     def _shown(self) -> str:
-        text = " ".join(self._beginning.split())[:_SHOWN]
+        text = " ".join(self._beginning.split())[:SHOWN]
         return f"it begins: {text}" if text else "it is empty"
 
 
@@ -160,7 +180,7 @@ class ActionDecoder(Decoder):
         return verdict
 
     def _check(self, *, whole: bool, may_be_empty: bool) -> None:
-        if not whole and not self._beginning and not self._actions and not self._refusals:
+        if not whole and self.is_empty:
             raise TruncatedError("the server ended its reply before any answer; try again")
         if not whole:
             raise TruncatedError(
@@ -175,164 +195,6 @@ class ActionDecoder(Decoder):
                 f"the answer holds no action; {self._shown()}. "
                 "Try another value of 'structured', or a larger model"
             )
-
-
-class JsonActions(ActionDecoder):
-    """Actions as JSON text, as tool calls, or both.
-
-    Takes ``{"actions": [{"type", "value"}, …]}``, a bare list, a single action and a tool call
-    written as text, each with anything around it. After the first value that holds a legal action,
-    what follows is ignored; so is text once a tool call gave an action, and the other way round.
-
-    Parameters
-    ----------
-    judge : callable
-        Decides about each action.
-    """
-
-    def __init__(self, judge: Judge) -> None:
-        super().__init__(judge)
-        self._scanner = Scanner()
-        self._calls: list[_ToolCall] = []
-        self._source: Literal["text", "calls"] | None = None  # where the first action came from
-        self._done = False
-
-    def _text(self, text: str) -> list[Action | Refusal]:
-        if self._done or self._source == "calls":
-            return []
-        verdicts = self._scan(self._scanner, text)
-        if self._actions:
-            self._source = "text"
-        return verdicts
-
-    def _scan(self, scanner: Scanner, text: str, tool: str = "") -> list[Action | Refusal]:
-        verdicts: list[Action | Refusal] = []
-        for kind, value in scanner.feed(text):
-            if kind == "item":
-                verdicts.append(self._item(value))
-            elif kind == "root":
-                verdicts += self._root(value, tool)
-            elif self._actions and scanner is self._scanner:
-                self._done = True
-                break
-        return verdicts
-
-    def _item(self, text: str) -> Action | Refusal:
-        verdict = self._object(as_object(parse(text)))
-        if verdict is not None:
-            return verdict
-        reason = 'this is not an action; one looks like {"type": "move", "value": "sit"}'
-        return self._keep(Refusal("", text[:_SHOWN], reason))
-
-    def _root(self, text: str, tool: str) -> list[Action | Refusal]:
-        root = as_object(parse(text))
-        if tool:
-            if root is not None:
-                return [self._decide(tool, _argument(root))]
-            return [
-                self._keep(Refusal(tool, text[:_SHOWN], f"the arguments of {tool} are not JSON"))
-            ]
-        verdict = self._object(root)
-        return [] if verdict is None else [verdict]
-
-    def _object(self, fields: Json | None) -> Action | Refusal | None:
-        """Decide about an action, or a tool call written as text; Llama says ``parameters``."""
-        match fields:
-            case {"type": str(type_), "value": value}:
-                return self._decide(type_, value)
-            case {"name": str(name), "arguments": dict()}:
-                return self._decide(name, _argument(fields["arguments"]))
-            case {"name": str(name), "parameters": dict()}:
-                return self._decide(name, _argument(fields["parameters"]))
-            case _:
-                return None
-
-    def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]:
-        if self._source == "text":
-            return []
-        call = self._call_of(delta)
-        if delta.name and delta.name != call.name:
-            call.name += delta.name
-        text = delta.arguments if isinstance(delta.arguments, str) else json.dumps(delta.arguments)
-        call.text.append(text)
-        call.mark = call.mark or text.lstrip()[:1]
-        if call.mark == '"':  # encoded twice: braces in it are not yet its own
-            return []
-        return self._from_call(call, text)
-
-    def _from_call(self, call: _ToolCall, text: str) -> list[Action | Refusal]:
-        verdicts = self._scan(call.scanner, text, call.name)
-        if self._actions:
-            self._source = "calls"
-        return verdicts
-
-    def _call_of(self, delta: ToolCallDelta) -> _ToolCall:
-        """The call that a delta belongs to: by id, else by index, else the last one."""
-        id_ = delta.id if delta.id != "null" else None
-        for call in reversed(self._calls):
-            if id_ and call.id:
-                same = id_ == call.id
-            elif delta.index is not None:
-                same = delta.index == call.index
-            else:
-                same = not id_ and not (delta.name and call.scanner.roots)
-            if same:
-                return call
-        call = _ToolCall(id_, delta.index)
-        self._calls.append(call)
-        return call
-
-    def close(self, ending: Ending) -> list[Action | Refusal]:
-        """End the answer; see `Decoder.close`."""
-        verdicts: list[Action | Refusal] = []
-        calls = [] if self._source == "text" else self._calls
-        for call in calls:
-            verdicts += self._end_call(call)
-        scanners = [call.scanner for call in calls]
-        if not self._done and self._source != "calls":
-            scanners.append(self._scanner)
-        is_open = any(scanner.is_open for scanner in scanners)
-        empty_list = any(scanner.lists for scanner in scanners)
-        whole = not is_open and ending != "cut"
-        if ending != "finished":
-            whole = whole and (self._done or (empty_list and not self._actions))
-        self._check(whole=whole, may_be_empty=empty_list)
-        return verdicts
-
-    def _end_call(self, call: _ToolCall) -> list[Action | Refusal]:
-        """What only the end of a call tells: arguments encoded twice, or none that can be used."""
-        if call.scanner.roots or call.scanner.is_open:
-            return []
-        text = "".join(call.text).strip()
-        inner = parse(text) if text else "{}"
-        verdicts = self._from_call(call, inner if isinstance(inner, str) else "")
-        if not call.scanner.roots:
-            reason = f"the arguments of {call.name} are no JSON object"
-            verdicts.append(self._keep(Refusal(call.name, text[:_SHOWN], reason)))
-        return verdicts
-
-
-class _ToolCall:
-    """A tool call while it arrives."""
-
-    __slots__ = ("id", "index", "mark", "name", "scanner", "text")
-
-    def __init__(self, id_: str | None, index: int | None) -> None:
-        self.id = id_
-        self.index = index
-        self.name = ""
-        self.scanner = Scanner()
-        self.text: list[str] = []
-        self.mark = ""  # the first character of the arguments
-
-
-def _argument(arguments: dict[str, Any]) -> object:
-    """The value of an action from a tool's arguments: ``action``, the only one, or all as JSON."""
-    if "action" in arguments:
-        return arguments["action"]
-    if len(arguments) == 1:
-        return next(iter(arguments.values()))
-    return json.dumps(arguments, ensure_ascii=False) if arguments else ""
 
 
 def fit(output_model: type[M], data: Json) -> M:

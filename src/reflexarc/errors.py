@@ -11,7 +11,8 @@
         ├── DeadlineError         timeout           one of our three clocks ran out; see `phase`
         ├── ConnectError          connection        no connection, or it broke
         ├── ServerError           server            the server says it failed
-        ├── UnavailableError      unavailable       the model is still loading, missing or retired
+        ├── UnavailableError      unavailable       the model is missing or retired
+        │   └── LoadingError      loading           the model is still loading; ask again soon
         ├── BadRequestError       bad_request       the server does not accept what we sent
         ├── ContextOverflowError  context_overflow  the prompt is longer than the model's context
         ├── RefusedError          refused           the model or a filter declined to answer
@@ -31,6 +32,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from reflexarc.types import Attempt
+
+SHORTEST_SECRET = 8
+"""Characters a key has at least, to be one."""
 
 Phase = Literal["first_action", "stall", "total"]
 
@@ -89,9 +93,10 @@ class ReflexarcError(Exception):
         Parameters
         ----------
         secret : str
-            Not empty.
+            One of less than `SHORTEST_SECRET` characters is none, and may be a part of any word.
         """
-        self.message = self.message.replace(secret, "***")
+        if len(secret) >= SHORTEST_SECRET:
+            self.message = self.message.replace(secret, "***")
         self.args = (self.message,)
 
     def to_dict(self) -> dict[str, object]:
@@ -204,16 +209,29 @@ class ServerError(LLMError):
 
 
 class UnavailableError(LLMError):
-    """The model cannot answer now: it is loading, not installed, or retired."""
+    """The model cannot answer: it is loading, not installed, unknown or retired."""
 
     kind = "unavailable"
     usually_retryable = True
 
 
+class LoadingError(UnavailableError):
+    """The server runs and its model is still loading."""
+
+    kind = "loading"
+
+
 class BadRequestError(LLMError):
-    """The server does not accept the request as we sent it."""
+    """The server does not accept the request as we sent it.
+
+    Attributes
+    ----------
+    fields : tuple of str
+        Fields of the request that the server's answer names.
+    """
 
     kind = "bad_request"
+    fields: tuple[str, ...] = ()
 
 
 class ContextOverflowError(LLMError):
@@ -260,3 +278,25 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     lowered = {word.lower(): word for word in words}
     near = get_close_matches(wrong.lower(), lowered, n=1, cutoff=0.6)
     return f"did you mean '{lowered[near[0]]}'?" if near else f"choose one of {', '.join(words)}"
+
+
+_LONGEST_QUOTE = 300
+
+
+def quote(text: str) -> str:
+    """Somebody else's words on one line, shortened, for a message.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        At most 300 characters; HTML is only named.
+    """
+    line = " ".join(text.split())
+    if line.startswith("<"):
+        return "a web page"
+    return line if len(line) <= _LONGEST_QUOTE else f"{line[: _LONGEST_QUOTE - 1]}…"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -172,6 +172,12 @@ class Request:
         GBNF grammar of the answer, for llama.cpp.
     json_object : bool, default False
         Whether to ask for JSON of any shape.
+    form : str, default ""
+        Which of these four holds the answer, or ``"text"`` for none.
+    turns : int, default 0
+        Turns of history among the messages.
+    amended : mapping of str to object, default {}
+        Fields set last of all; None leaves one out.
     """
 
     model: str
@@ -181,6 +187,9 @@ class Request:
     tools: list[dict[str, Any]] | None = None
     grammar: str | None = None
     json_object: bool = False
+    form: str = ""
+    turns: int = 0
+    amended: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 class Transport(ABC):

@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reflexarc.config import RobotConfig, Sensed
-from reflexarc.errors import ConfigError
+from reflexarc.messages import as_calls, as_text, merged, read_message
 from reflexarc.types import Action, CortexOutputModel, Message
 from reflexarc.vocabulary import Vocabulary
 
 AnswerForm = Literal["json", "tools"]
 """How the model is asked to write its actions: as one JSON object, or as tool calls."""
-
-_ROLES = ("system", "user", "assistant", "tool")
 
 _ASK_FOR = {
     "json": (
@@ -107,24 +105,12 @@ def read_prompt(
     Raises
     ------
     ConfigError
-        If a message has no role, an unknown one, or content that is not text.
+        If a message has no known role, or content that cannot be sent.
     """
     whole = Prompt(situation=prompt) if isinstance(prompt, str) else prompt
     if not messages:
         return whole
-    return replace(whole, history=(*map(_message, messages), *whole.history))
-
-
-def _message(given: Message | Mapping[str, Any]) -> Message:
-    if isinstance(given, Message):
-        return given
-    role, content = given.get("role"), given.get("content")
-    if role not in _ROLES or not isinstance(content, str):
-        raise ConfigError(
-            f"a message needs a role of {', '.join(_ROLES)} and text as content; got role {role!r} "
-            f"and content of type {type(content).__name__}"
-        )
-    return Message(role, content)
+    return replace(whole, history=(*map(read_message, messages), *whole.history))
 
 
 def instructions(vocabulary: Vocabulary, form: AnswerForm) -> str:
@@ -149,7 +135,9 @@ def instructions(vocabulary: Vocabulary, form: AnswerForm) -> str:
     return f"AVAILABLE ACTIONS:\n{vocabulary.describe()}\n\n{ask}"
 
 
-def build_messages(prompt: Prompt, closing: str = "") -> tuple[Message, ...]:
+def build_messages(
+    prompt: Prompt, closing: str = "", form: AnswerForm = "json"
+) -> tuple[Message, ...]:
     """Messages that the strictest server accepts.
 
     One system message first, then turns of alternating roles, the last of them the user's. An
@@ -161,6 +149,8 @@ def build_messages(prompt: Prompt, closing: str = "") -> tuple[Message, ...]:
         What to say.
     closing : str, default ""
         The end of the system message, such as `instructions`.
+    form : {"json", "tools"}, default "json"
+        How past tool calls are shown: as the JSON that is asked for, or as calls.
 
     Returns
     -------
@@ -168,15 +158,14 @@ def build_messages(prompt: Prompt, closing: str = "") -> tuple[Message, ...]:
     """
     system = [prompt.system, _examples(prompt.examples), closing]
     turns: list[Message] = []
-    for message in (*prompt.history, Message("user", prompt.situation)):
+    past = as_calls(prompt.history) if form == "tools" else as_text(prompt.history)
+    for message in (*past, Message("user", prompt.situation)):
         if message.role == "system" or (message.role == "assistant" and not turns):
             system.append(message.content)
-        elif turns and turns[-1].role == message.role:
-            turns[-1] = Message(message.role, f"{turns[-1].content}\n{message.content}")
         else:
             turns.append(message)
     text = "\n\n".join(part.strip() for part in system if part.strip())
-    return (*([Message("system", text)] if text else []), *turns)
+    return (*([Message("system", text)] if text else []), *merged(turns))
 
 
 def _examples(examples: tuple[Sensed, ...]) -> str:

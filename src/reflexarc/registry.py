@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, overload
 
 from reflexarc.config import LLMConfig
-from reflexarc.errors import ConfigError, did_you_mean
+from reflexarc.errors import ConfigError, UnavailableError, did_you_mean
 from reflexarc.llm import LLM, R
 from reflexarc.types import CortexOutputModel
 from reflexarc.vocabulary import Vocabulary
@@ -20,9 +20,13 @@ from reflexarc.vocabulary import Vocabulary
 GROUP = "reflexarc.providers"
 
 PROVIDERS: Mapping[str, str] = {
+    "DeepSeekLLM": "reflexarc.providers.vendors:DeepSeekLLM",
+    "GeminiLLM": "reflexarc.providers.vendors:GeminiLLM",
     "LlamaLLM": "reflexarc.providers.llama:LlamaLLM",
     "MistralLLM": "reflexarc.providers.mistral:MistralLLM",
     "OnboardLLM": "reflexarc.providers.onboard:OnboardLLM",
+    "OpenAILLM": "reflexarc.providers.vendors:OpenAILLM",
+    "XAILLM": "reflexarc.providers.vendors:XAILLM",
 }
 """Name and ``module:Class``; the module is imported on use."""
 
@@ -92,7 +96,14 @@ def _find(name: str) -> Any:
 
     announced = {point.name: point for point in entry_points(group=GROUP)}
     if name in announced:
-        return announced[name].load()
+        try:
+            return announced[name].load()
+        except (ImportError, AttributeError) as error:
+            raise UnavailableError(
+                f"'{name}' is announced as {announced[name].value}, which cannot be imported "
+                f"({error}); install that package again",
+                retryable=False,
+            ) from error
     raise ConfigError(
         f"there is no LLM type '{name}'; {did_you_mean(name, [*PROVIDERS, *announced])}"
     )

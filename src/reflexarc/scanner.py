@@ -6,7 +6,8 @@ way of cutting the same text gives the same values.
 
 Two kinds of value are reported: an ``item`` is an object in a list under the key ``actions`` or in
 a bare list; a ``root`` is an outermost object without such a list. An item is reported at its
-closing brace, long before its root is complete; the ``end`` of each outermost value is too.
+closing brace, long before its root is complete; the ``end`` of each such list and of each outermost
+value is reported too. A ``tool`` is a name that stands before the root which follows.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ _NOT_SPACE = re.compile(r"\S")
 _THOUGHT_BEGINS = ("<think>", "<thinking>")
 _THOUGHT_ENDS = re.compile(r"</think(?:ing)?>")
 _LONGEST_TAG = len("</thinking>")
+# Mistral's models write their calls so; servers with another parser hand that on as text.
+_MISTRAL_CALL = re.compile(r"\[TOOL_CALLS\]([\w-]{1,64})\[ARGS\]\s*$")
+_LONGEST_BEFORE = 90
 _MAY_FOLLOW = {"{": '"}', "[": "{]"}
 _CLOSES = {"}": "{", "]": "["}
 
@@ -35,13 +39,13 @@ class Found(NamedTuple):
 
     Parameters
     ----------
-    kind : {"item", "root", "end"}
+    kind : {"item", "root", "end", "tool"}
         What it is; see the module.
     text : str
-        Its JSON text; empty for ``end``.
+        Its JSON text, or the tool's name; empty for ``end``.
     """
 
-    kind: Literal["item", "root", "end"]
+    kind: Literal["item", "root", "end", "tool"]
     text: str
 
 
@@ -74,6 +78,7 @@ class Scanner:
         self._mark = ""  # the last structural mark, to know a key from a value
         self._word = ""  # the last string outside items, shortened
         self._tag = ""
+        self._before = ""  # the end of what stands outside values
 
     @property
     def is_open(self) -> bool:
@@ -104,8 +109,11 @@ class Scanner:
 
     def _outside(self, text: str, position: int, _: list[Found]) -> int:
         match = _ROOT.search(text, position)
+        end = match.start() if match else len(text)
+        start = max(position, end - _LONGEST_BEFORE)
+        self._before = (self._before + text[start:end])[-_LONGEST_BEFORE:]
         if match is None:
-            return len(text)
+            return end
         mark = match[0]
         if mark == "<":
             self._tag = mark
@@ -186,6 +194,8 @@ class Scanner:
         elif mark == "]":
             self.lists += 1
             self._list_level = 0
+            if len(self._open) > 1:  # an outermost list ends below
+                found.append(Found("end", ""))
             self._state = Scanner._inside
             self._close(mark, text, end, found)
         elif mark != ",":
@@ -226,8 +236,11 @@ class Scanner:
         elif level == 0:
             self.roots += 1
             if self._collected is not None:
+                if match := _MISTRAL_CALL.search(self._before):
+                    found.append(Found("tool", match[1]))
                 found.append(Found("root", self._finish(text, end)))
             found.append(Found("end", ""))
+            self._before = ""
             self._state = Scanner._outside
 
     def _collect(self, start: int) -> None:
@@ -240,6 +253,7 @@ class Scanner:
         return value
 
     def _abandon(self) -> None:
+        self._before += self._open[0] if self._open else ""
         self._open.clear()
         self._collected = None
         self._list_level = 0

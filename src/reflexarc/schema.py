@@ -109,6 +109,16 @@ class WholeAnswer(Decoder):
         self._answer: BaseModel | None = None
         self._mistake = ""
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether an object that fits has been found."""
+        return self._answer is not None
+
+    @property
+    def is_formless(self) -> bool:
+        """Whether the answer is text without any JSON object."""
+        return bool(self._beginning.strip()) and not self._scanner.roots
+
     def _text(self, text: str) -> list[Action | Refusal]:
         return self._scan(self._scanner, text)
 

@@ -88,6 +88,25 @@ class CortexOutputModel(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call in a past answer.
+
+    Parameters
+    ----------
+    name : str
+        The tool.
+    arguments : str
+        JSON text.
+    id : str, default ""
+        What its result refers to.
+    """
+
+    name: str
+    arguments: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation, in the OpenAI chat vocabulary.
 
@@ -97,10 +116,16 @@ class Message:
         Who speaks.
     content : str
         The text.
+    tool_calls : tuple of ToolCall, default ()
+        What an assistant called.
+    tool_call_id : str, default ""
+        The call that a tool's turn is the result of.
     """
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +246,33 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class ServedBy:
-    """The model that answers, as the server names it; it may be another than was asked for."""
+class ThoughtDelta:
+    """A piece of what a model thinks before it answers."""
 
-    model: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeclinedDelta:
+    """A piece of the sentence by which a model declines to answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBy:
+    """Who answers: the model, as the server names it, or the server, as its reply's head does.
+
+    Parameters
+    ----------
+    model : str, default ""
+        It may be another than was asked for.
+    server : str, default ""
+        Such as ``"llama.cpp"``.
+    """
+
+    model: str = ""
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +362,7 @@ class Finished:
         }
 
 
-Wire = TextDelta | ToolCallDelta | Usage | ServedBy | Stop
+Wire = TextDelta | ToolCallDelta | ThoughtDelta | DeclinedDelta | Usage | ServedBy | Stop
 """What a transport hands up, in the order of arrival."""
 
 Event = TextDelta | ActionReady | ActionRefused | Usage | Finished

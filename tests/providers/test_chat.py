@@ -11,16 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reflexarc.config import LLMConfig
-from reflexarc.errors import LLMError, RefusedError, ServerError
+from reflexarc.errors import LLMError, RefusedError, ServerError, quote
 from reflexarc.llm import Request
-from reflexarc.providers.chat import (
-    Dialect,
-    quote,
-    read_error,
-    read_event,
-    read_reply,
-    retry_after_s,
-)
+from reflexarc.providers.chat import read_event, read_reply
+from reflexarc.providers.dialect import Dialect
+from reflexarc.providers.failure import read_error, retry_after_s
 from reflexarc.providers.sse import EventParser, ServerEvent
 from reflexarc.types import Json, Message, ServedBy, Stop, TextDelta, ToolCallDelta, Usage, Wire
 

@@ -19,8 +19,8 @@ from reflexarc.lines import LineForm
 from reflexarc.llm import Request
 from reflexarc.onboard.engine import Endpoint, Engine
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root
-from reflexarc.providers.chat import Dialect
 from reflexarc.providers.connection import Address
+from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.http import HttpTransport
 from reflexarc.providers.llama import LlamaLLM
 from reflexarc.providers.mistral import MistralLLM

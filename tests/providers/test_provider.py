@@ -13,8 +13,8 @@ from reflexarc.config import LLMConfig
 from reflexarc.errors import BadOutputError, ConfigError
 from reflexarc.llm import Request, Transport
 from reflexarc.prompt import Prompt
-from reflexarc.providers.chat import Dialect
 from reflexarc.providers.connection import Address
+from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.llama import LlamaLLM
 from reflexarc.providers.mistral import MistralLLM
 from reflexarc.providers.provider import Provider, ProviderLLM

@@ -12,12 +12,18 @@ from contextlib import aclosing
 import aiohttp
 
 from reflexarc.llm import Request, Transport
-from reflexarc.providers.chat import Dialect
 from reflexarc.providers.connection import IDLE_S, Address, connect_error
-from reflexarc.providers.reply import Body, read_at_most, read_body, read_failure
-from reflexarc.types import Json, Wire
+from reflexarc.providers.dialect import Dialect
+from reflexarc.providers.reply import (
+    LARGEST_ERROR,
+    Body,
+    Retirement,
+    read_at_most,
+    read_body,
+    read_failure,
+)
+from reflexarc.types import Json, ServedBy, Wire
 
-_LARGEST_ERROR = 64 << 10
 _BROKEN = (aiohttp.ClientError, OSError)
 
 
@@ -40,15 +46,19 @@ class HttpTransport(Transport):
         self._locate = locate
         self._dialect = dialect
         self._session: aiohttp.ClientSession | None = None
+        self._retirement = Retirement()
 
     async def send(self, request: Request) -> AsyncGenerator[Sequence[Wire], None]:
         """Send a request and give out what comes back; see `Transport.send`."""
         address, response = await self._respond(self._dialect.body(request))
         try:
             body = Body(address.base_url, response.content_type, response.content.readany, _BROKEN)
+            self._retirement.note(response.headers)
             if response.status != 200:
-                text = (await read_at_most(body, _LARGEST_ERROR)).decode("utf-8", "replace")
+                text = (await read_at_most(body, LARGEST_ERROR)).decode("utf-8", "replace")
                 raise read_failure(response.status, response.headers, text, address.api_key)
+            if server := response.headers.get("server"):
+                yield [ServedBy(server=server)]
             async with aclosing(read_body(body)) as batches:
                 async for batch in batches:
                     yield batch

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from reflexarc.llm import R
-from reflexarc.providers.chat import Dialect
+from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.llama_sdk import LlamaSdkTransport
 from reflexarc.providers.provider import Provider, ProviderLLM
+
+_RETIRED = (
+    "Meta retired its hosted Llama API on 2026-07-06. Name a server that has a Llama model, such "
+    "as http://127.0.0.1:8080/v1, or use OnboardLLM, which runs one on the robot"
+)
 
 
 class LlamaLLM(ProviderLLM[R]):
@@ -17,10 +22,7 @@ class LlamaLLM(ProviderLLM[R]):
         key_variable=None,
         model=None,
         dialect=Dialect(),
-        no_server=(
-            "LlamaLLM needs a base_url: Meta retired its hosted Llama API on 2026-07-06. Name a "
-            "server that has a Llama model, such as http://127.0.0.1:8080/v1, or use OnboardLLM, "
-            "which runs one on the robot"
-        ),
+        no_server=f"LlamaLLM needs a base_url: {_RETIRED}",
+        retired={"api.llama.com": _RETIRED},
     )
     sdk = LlamaSdkTransport

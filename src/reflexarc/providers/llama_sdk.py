@@ -12,13 +12,16 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from reflexarc.providers.chat import Dialect, read_error, read_reply
+from reflexarc.errors import LLMError
+from reflexarc.providers.chat import read_reply
 from reflexarc.providers.connection import IDLE_S, connect_error
-from reflexarc.providers.reply import broken_error, read_failure
-from reflexarc.providers.sdk import Response, SdkTransport, StaleConnectionError
+from reflexarc.providers.dialect import Dialect
+from reflexarc.providers.failure import read_error
+from reflexarc.providers.sdk import AnsweredError, Response, SdkTransport, StaleConnectionError
 from reflexarc.types import Json, Stop, TextDelta, ToolCallDelta, Usage, Wire, as_object
 
 if TYPE_CHECKING:
+    import httpx
     from llama_api_client import AsyncLlamaAPIClient, AsyncStream
 
 
@@ -142,6 +145,7 @@ class LlamaSdkTransport(SdkTransport[_Client]):
             timeout=None,  # the clocks of a call are ours
             trust_env=False,
             limits=httpx.Limits(keepalive_expiry=IDLE_S),
+            event_hooks={"response": [self._arrive]},
         )
         sdk = AsyncLlamaAPIClient(
             # Without one it would take LLAMA_API_KEY, for any server.
@@ -155,9 +159,16 @@ class LlamaSdkTransport(SdkTransport[_Client]):
         extras = {"extra_headers", "extra_query", "extra_body", "timeout"}
         return _Client(sdk, frozenset(named.keys() - extras))
 
+    async def _arrive(self, response: httpx.Response) -> None:
+        """See a failure before the SDK does, which would read all of it, however long."""
+        if response.status_code != 200:
+            raise await self._answered(
+                response.status_code, response.headers, response.aiter_bytes()
+            )
+
     async def _ask(self, client: _Client, fields: Json) -> Response:
         import httpx
-        from llama_api_client import APIConnectionError, APIStatusError
+        from llama_api_client import APIConnectionError
 
         known: dict[str, Any] = {
             name: value for name, value in fields.items() if name in client.fields
@@ -167,17 +178,15 @@ class LlamaSdkTransport(SdkTransport[_Client]):
             create = cast("Any", client.sdk.chat.completions.create)  # overloads, fields as data
             stream: AsyncStream[Any] = await create(**known, extra_body=others)
             return stream.response
-        except APIStatusError as error:
-            reply = error.response
-            raise read_failure(
-                reply.status_code, reply.headers, reply.text, self._address.api_key
-            ) from None  # which quotes the body, and with it perhaps the key
         except APIConnectionError as error:
-            if isinstance(error.__cause__, httpx.ConnectError):
+            cause = error.__cause__
+            if isinstance(cause, AnsweredError):
+                raise cause.failure(self._address.api_key) from None
+            if isinstance(cause, LLMError):
+                raise cause from cause.__cause__
+            if isinstance(cause, httpx.ConnectError):
                 raise connect_error(self._address, error) from error
-            raise StaleConnectionError from error.__cause__
-        except httpx.RequestError as error:  # in the body of a failure
-            raise broken_error(error) from error
+            raise StaleConnectionError from cause
 
     def _broken(self) -> tuple[type[Exception], ...]:
         import httpx

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from reflexarc.llm import R
-from reflexarc.providers.chat import Dialect
-from reflexarc.providers.mistral_sdk import MistralSdkTransport
+from reflexarc.providers.mistral_sdk import DIALECT, MistralSdkTransport
 from reflexarc.providers.provider import Provider, ProviderLLM
 
 
@@ -16,8 +15,7 @@ class MistralLLM(ProviderLLM[R]):
         base_url="https://api.mistral.ai/v1",
         key_variable="MISTRAL_API_KEY",
         model="mistral-small-latest",
-        # stream_options is answered with 422 extra_forbidden; usage comes unasked.
-        dialect=Dialect(stream_usage=False, must_call="any"),
+        dialect=DIALECT,
         hosts=("api.mistral.ai", "api.eu.mistral.ai", "api.us.mistral.ai"),
     )
     sdk = MistralSdkTransport

@@ -10,7 +10,6 @@ its body; leave its second, synchronous client to the garbage collector.
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,20 +17,26 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from reflexarc.errors import ConfigError
-from reflexarc.providers.chat import Dialect
 from reflexarc.providers.connection import IDLE_S, Address, connect_error
-from reflexarc.providers.reply import broken_error, read_failure
-from reflexarc.providers.sdk import Response, SdkTransport, StaleConnectionError
+from reflexarc.providers.dialect import Dialect
+from reflexarc.providers.reply import Retirement
+from reflexarc.providers.sdk import (
+    AnsweredError,
+    Response,
+    SdkTransport,
+    StaleConnectionError,
+    media_of,
+)
 from reflexarc.types import Json
 
 if TYPE_CHECKING:
     import httpx2
     from mistralai.client import Mistral
 
-_log = logging.getLogger(__name__)
-
-# Its hook reads the body of a reply that has this header, which a stream does not allow.
-_RETIRES = "x-model-deprecation-timestamp"
+# Mistral answers a field that it does not know, such as stream_options, with 422 extra_forbidden;
+# usage comes unasked. safe_prompt stays out: it changes what the model is told.
+DIALECT = Dialect(seed="random_seed", stream_usage=False, cache_key=True)
+"""How Mistral's own servers spell a request."""
 
 # The clocks of a call are ours; this only keeps the SDK's default of 300 s out of the way.
 _NO_TIMEOUT_MS = 24 * 3600 * 1000
@@ -63,7 +68,7 @@ class MistralSdkTransport(SdkTransport[_Client]):
 
     package = "mistralai"
     extra = "mistral"
-    dialect = Dialect(stream_usage=False)
+    dialect = DIALECT
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
@@ -75,7 +80,7 @@ class MistralSdkTransport(SdkTransport[_Client]):
             )
         # Replies whose stream the SDK has not handed over yet, by the task that waits for it.
         self._arrived: dict[object, httpx2.Response] = {}
-        self._warned = False
+        self._retirement = Retirement()
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
@@ -110,17 +115,16 @@ class MistralSdkTransport(SdkTransport[_Client]):
         return _Client(sdk, http, unused, frozenset(fields))
 
     async def _arrive(self, response: httpx2.Response) -> None:
-        date = response.headers.pop(_RETIRES, None)
-        if date is not None and not self._warned:
-            self._warned = True
-            _log.warning("The server will retire this model on %s; name another one.", date)
+        """See a reply before the SDK does, which reads all of what is no stream, however long."""
+        self._retirement.note(response.headers)
+        response.headers.pop(Retirement.HEADER, None)  # or its hook reads the stream, and fails
+        status, headers = response.status_code, response.headers
+        if status != 200 or media_of(headers) != "text/event-stream":
+            raise await self._answered(status, headers, response.aiter_bytes())
         self._arrived[asyncio.current_task()] = response
-        if response.status_code != 200 or not _is_stream(response):
-            await response.aread()  # the SDK fails where the body of a failure is empty
 
     async def _ask(self, client: _Client, fields: Json) -> Response:
         import httpx2
-        from mistralai.client import errors
 
         fields = {name: value for name, value in fields.items() if name != "stream"}
         self._check(client, fields)
@@ -129,16 +133,13 @@ class MistralSdkTransport(SdkTransport[_Client]):
             stream = await client.sdk.chat.stream_async(**fields)
             del self._arrived[task]
             return stream.response
-        except errors.MistralError as error:
-            if error.status_code == 200:  # no stream: the SDK has read it all
-                media = error.headers.get("content-type", "")
-                return httpx2.Response(200, headers={"content-type": media}, text=error.body)
-            raise read_failure(
-                error.status_code, error.headers, error.body, self._address.api_key
-            ) from None  # which quotes the body, and with it perhaps the key
+        except AnsweredError as answered:
+            if answered.status == 200:
+                kept = ("content-type", "server")
+                headers = {name: answered.headers.get(name, "") for name in kept}
+                return httpx2.Response(200, headers=headers, content=answered.data)
+            raise answered.failure(self._address.api_key) from None
         except httpx2.RequestError as error:
-            if task in self._arrived:
-                raise broken_error(error) from error
             if isinstance(error, httpx2.ConnectError):
                 raise connect_error(self._address, error) from error
             raise StaleConnectionError from error
@@ -171,7 +172,3 @@ class MistralSdkTransport(SdkTransport[_Client]):
         import httpx2
 
         return (httpx2.RequestError, httpx2.StreamError)
-
-
-def _is_stream(response: httpx2.Response) -> bool:
-    return response.headers.get("content-type", "").startswith("text/event-stream")

@@ -14,8 +14,9 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import cached_property
 
+from reflexarc.actions import JsonActions
 from reflexarc.call import Clocks
-from reflexarc.decoder import Decoder, JsonActions, judge_any
+from reflexarc.decoder import Decoder, judge_any
 from reflexarc.errors import ConfigError
 from reflexarc.lines import LineActions, LineForm
 from reflexarc.llm import R, Request, Transport
@@ -23,7 +24,7 @@ from reflexarc.onboard.engine import Endpoint, Engine
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find, is_path
 from reflexarc.onboard.prefix import PrefixCache, default_prefixes
 from reflexarc.prompt import Prompt, build_messages
-from reflexarc.providers.chat import Dialect
+from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.http import Address, HttpTransport
 from reflexarc.providers.provider import Provider, ProviderLLM
 from reflexarc.types import Action, Message, TextDelta

@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
+from reflexarc.actions import JsonActions
 from reflexarc.call import Call, Clocks
 from reflexarc.config import LLMConfig, check_key
-from reflexarc.decoder import Decoder, JsonActions, judge_any
-from reflexarc.errors import ConfigError, LLMError
+from reflexarc.decoder import Decoder, judge_any
+from reflexarc.errors import ConfigError, ContextOverflowError, LLMError, LoadingError
 from reflexarc.llm import LLM, Messages, R, Request, Transport
-from reflexarc.prompt import Prompt, build_messages, instructions, read_prompt
-from reflexarc.providers.chat import Dialect
+from reflexarc.prompt import AnswerForm, Prompt, build_messages, instructions, read_prompt
+from reflexarc.providers.dialect import Dialect, Form
+from reflexarc.providers.endpoint import Endpoint
 from reflexarc.providers.http import Address, HttpTransport
 from reflexarc.schema import WholeAnswer, answer_tool, model_instructions, strict_schema
-from reflexarc.types import CortexOutputModel, Event, Json
+from reflexarc.types import Attempt, CortexOutputModel, Event, Json, Message
 from reflexarc.vocabulary import Vocabulary
 
 
@@ -45,6 +46,8 @@ class Provider:
         The vendor's own hosts: there the key is needed, and ``auto`` takes the SDK.
     no_server : str, default ""
         What to say where a `base_url` is needed and missing.
+    retired : mapping of str to str, default {}
+        Hosts that answer no more, and what to say of each.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Provider:
     dialect: Dialect
     hosts: tuple[str, ...] = ()
     no_server: str = ""
+    retired: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class ProviderLLM(LLM[R]):
@@ -100,8 +104,12 @@ class ProviderLLM(LLM[R]):
             )
         if vocabulary is None and config.structured == "grammar":
             raise ConfigError("a grammar is made of the robot's actions; hand them to load_llm")
+        self._asked: dict[Form, tuple[str, dict[str, Any]]] = {}
+        self._dialect = Dialect()
         self._transport = self._make_transport(environ)
         self.model = self._model()
+        mode = config.structured
+        self._endpoint = Endpoint(self._dialect.forms if mode == "auto" else [mode])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r})"
@@ -109,26 +117,39 @@ class ProviderLLM(LLM[R]):
     async def stream(
         self, prompt: str | Prompt, messages: Messages = None
     ) -> AsyncGenerator[Event, None]:
-        """Ask, and give out everything that happens as it happens; see `LLM.stream`."""
+        """Ask, and give out everything that happens as it happens; see `LLM.stream`.
+
+        What the server refuses or ignores is asked for in another way, once and within the same
+        deadline, as long as no action is out.
+        """
         loop = asyncio.get_running_loop()
         started = loop.time()
-        request = self._request(read_prompt(prompt, messages))
+        whole = read_prompt(prompt, messages)
         clocks = Clocks(self.config, started)
         if not self._gives_actions:
             clocks.acted()  # there will be no first action to wait for
-        call = Call(self.name, self.model, self._decoder(), clocks, started)
-        try:
-            async with aclosing(self._transport.send(request)) as batches:
-                while (batch := await clocks.next(batches)) is not None:
-                    for event in call.take(batch, loop.time()):
-                        yield event
-            for event in call.finish(self.output_model, loop.time()):
-                yield event
-        except LLMError as error:
-            call.complete(error, loop.time())
-            if self._key is not None:
-                error.hide(self._key.get_secret_value())
-            raise
+        request, tries = self._request(whole), cast("tuple[Attempt, ...]", ())
+        while True:
+            call = Call(self.name, self.model, self._decoder(), clocks, started, tries)
+            try:
+                async with aclosing(self._transport.send(request)) as batches:
+                    while not call.over and (batch := await clocks.next(batches)) is not None:
+                        for event in call.take(batch, loop.time()):
+                            yield event
+                for event in call.finish(self.output_model, loop.time()):
+                    yield event
+            except LLMError as error:
+                call.complete(error, loop.time())
+                if self._key is not None:
+                    error.hide(self._key.get_secret_value())
+                again = None if call.acted else await self._again(error, call, whole, request)
+                if again is None:
+                    raise
+                request, tries = again, error.attempts
+                clocks.again()
+            else:
+                self._note(call, request)
+                return
 
     async def open(self) -> None:
         """Make the transport ready, so that the first question does not pay for it."""
@@ -144,9 +165,36 @@ class ProviderLLM(LLM[R]):
             raise ConfigError(f"{self.name} needs a model; write the name your server knows it by")
         return model
 
+    async def _again(
+        self, error: LLMError, call: Call, whole: Prompt, request: Request
+    ) -> Request | None:
+        """Learn from a failure; the request to try next, or None if there is none."""
+        if isinstance(error, LoadingError):
+            return request if await call.clocks.pause(_LOADING_S) else None
+        learned = self._endpoint.learn(error, request, is_formless=call.is_formless)
+        before = [attempt.outcome for attempt in error.attempts[:-1]]
+        if not learned or (error.kind == ContextOverflowError.kind and error.kind in before):
+            return None
+        again = self._request(whole)
+        return None if again == request else again
+
+    def _note(self, call: Call, request: Request) -> None:
+        """Learn from an answer."""
+        if call.server == "llama.cpp" and self._may_step:
+            self._endpoint.prefer("grammar")
+        if call.usage and call.usage.prompt_tokens:
+            self._endpoint.count(request, call.usage.prompt_tokens)
+
+    @property
+    def _may_step(self) -> bool:
+        """Whether another form may take the place of one that does not work here."""
+        return self.config.structured == "auto" and self.vocabulary is not None
+
     def _make_transport(self, environ: Mapping[str, str]) -> Transport:
         address, is_vendor = self._address(environ)
         self._key = SecretStr(address.api_key) if address.api_key else None
+        if is_vendor:
+            self._dialect = self.provider.dialect
         choice = self.config.transport
         if choice == "sdk" and self.sdk is None:
             raise ConfigError(f"{self.name} has no SDK transport; write transport: 'http'")
@@ -156,7 +204,7 @@ class ProviderLLM(LLM[R]):
         async def locate(_: Address | None) -> Address:
             return address
 
-        return HttpTransport(locate, self.provider.dialect if is_vendor else Dialect())
+        return HttpTransport(locate, self._dialect)
 
     def _address(self, environ: Mapping[str, str]) -> tuple[Address, bool]:
         """The server with its key, and whether it is the vendor's own."""
@@ -165,6 +213,8 @@ class ProviderLLM(LLM[R]):
         if base_url is None:
             raise ConfigError(provider.no_server or f"{self.name} needs a base_url")
         parts = urlsplit(base_url)
+        if retired := provider.retired.get(parts.hostname or ""):
+            raise ConfigError(f"{parts.hostname} answers no more: {retired}")
         is_vendor = parts.hostname in provider.hosts
         key = config.api_key.get_secret_value() if config.api_key else None
         if key is None and is_vendor and provider.key_variable:
@@ -182,18 +232,30 @@ class ProviderLLM(LLM[R]):
         return Address(base_url if parts.path else f"{base_url}/v1", key), is_vendor
 
     def _request(self, prompt: Prompt) -> Request:
-        closing, held = self._asked_for
-        return Request(self.model, build_messages(prompt, closing), self.config, **held)
+        """What to send, by all that is known of the server."""
+        endpoint = self._endpoint
+        history = _recent(prompt.history, endpoint.most_turns)
+        closing, held = self._held(endpoint.form)
+        return Request(
+            self.model,
+            build_messages(replace(prompt, history=history), closing, _answer_form(endpoint.form)),
+            self.config,
+            **held,
+            form=endpoint.form,
+            turns=len(history),
+            amended=dict(endpoint.amended),
+        )
 
-    @cached_property
-    def _asked_for(self) -> tuple[str, dict[str, Any]]:
+    def _held(self, form: Form) -> tuple[str, dict[str, Any]]:
         """How the answer is asked for in words, and held to in fields: the same at every tick."""
-        mode = self.config.structured
-        if self.vocabulary is None:
-            schema = strict_schema(self.output_model)
-            return model_instructions(schema), _HOLDS_MODEL[mode](schema)
-        form = "tools" if mode == "tools" else "json"
-        return instructions(self.vocabulary, form), _HOLDS[mode](self.vocabulary)
+        if form not in self._asked:
+            if self.vocabulary is None:
+                schema = strict_schema(self.output_model)
+                self._asked[form] = model_instructions(schema), _HOLDS_MODEL[form](schema)
+            else:
+                words = instructions(self.vocabulary, _answer_form(form))
+                self._asked[form] = words, _HOLDS[form](self.vocabulary)
+        return self._asked[form]
 
     def _decoder(self) -> Decoder:
         if not self._gives_actions:
@@ -201,19 +263,35 @@ class ProviderLLM(LLM[R]):
         return JsonActions(self.vocabulary.judge if self.vocabulary else judge_any)
 
 
-_HOLDS: Mapping[str, Callable[[Vocabulary], dict[str, Any]]] = {
-    "auto": lambda vocabulary: {"schema": vocabulary.schema()},
+def _answer_form(form: Form) -> AnswerForm:
+    return "tools" if form == "tools" else "json"
+
+
+def _recent(history: tuple[Message, ...], most: int | None) -> tuple[Message, ...]:
+    """The last turns of a conversation, from a user's on."""
+    if most is None or len(history) <= most:
+        return history
+    kept = history[len(history) - most :]
+    first = next((at for at, turn in enumerate(kept) if turn.role == "user"), len(kept))
+    return kept[first:]
+
+
+_HOLDS: Mapping[Form, Callable[[Vocabulary], dict[str, Any]]] = {
+    "grammar": lambda vocabulary: {"grammar": vocabulary.grammar()},
     "schema": lambda vocabulary: {"schema": vocabulary.schema()},
     "tools": lambda vocabulary: {"tools": vocabulary.tools()},
     "json": lambda _: {"json_object": True},
-    "grammar": lambda vocabulary: {"grammar": vocabulary.grammar()},
+    "text": lambda _: {},
 }
-"""How `structured` holds an answer to a vocabulary: fields of `Request`."""
+"""How each form holds an answer to a vocabulary: fields of `Request`."""
 
-_HOLDS_MODEL: Mapping[str, Callable[[Json], dict[str, Any]]] = {
-    "auto": lambda schema: {"schema": schema},
+_HOLDS_MODEL: Mapping[Form, Callable[[Json], dict[str, Any]]] = {
     "schema": lambda schema: {"schema": schema},
     "tools": lambda schema: {"tools": [answer_tool(schema)]},
     "json": lambda _: {"json_object": True},
+    "text": lambda _: {},
 }
 """The same for the schema of an output model."""
+
+_LOADING_S = 0.5
+"""Seconds between two requests to a server that is still loading its model."""

@@ -4,19 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reflexarc.errors import BadOutputError, ConnectError, LLMError, UnavailableError
-from reflexarc.providers.chat import quote, read_error, read_event, read_reply
+from reflexarc.errors import (
+    SHORTEST_SECRET,
+    BadOutputError,
+    ConnectError,
+    LLMError,
+    UnavailableError,
+    quote,
+)
+from reflexarc.providers.chat import read_event, read_reply
+from reflexarc.providers.failure import read_error
 from reflexarc.providers.sse import EventParser, ServerEvent
 from reflexarc.types import Stop, Wire
+
+_log = logging.getLogger(__name__)
 
 LARGEST_REPLY = 8 << 20
 """Bytes one reply may have in all."""
 
+LARGEST_ERROR = 64 << 10
+"""Bytes that are read of a failure."""
+
 _GRACE_S = 0.25
 """After the end of the answer, how long the rest of the body (usage, a last chunk) may take."""
+
+
+class Retirement:
+    """The header by which Mistral says that a model is about to be retired."""
+
+    HEADER = "x-model-deprecation-timestamp"
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def note(self, headers: Mapping[str, str]) -> None:
+        """Log it, the first time.
+
+        Parameters
+        ----------
+        headers : mapping of str to str
+            Of a reply; case-insensitive.
+        """
+        date = headers.get(self.HEADER)
+        if date is not None and not self._told:
+            self._told = True
+            _log.warning("The server will retire this model on %s; name another one.", date)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +200,7 @@ def read_failure(
     LLMError
         To be raised.
     """
-    if api_key:
+    if api_key and len(api_key) >= SHORTEST_SECRET:
         text = text.replace(api_key, "***")
     try:
         body: object = json.loads(text)

@@ -13,12 +13,20 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import aclosing
 from typing import ClassVar, Generic, Protocol, TypeVar
 
-from reflexarc.errors import UnavailableError
+from reflexarc.errors import LLMError, UnavailableError
 from reflexarc.llm import Request, Transport
-from reflexarc.providers.chat import Dialect, read_reply
+from reflexarc.providers.chat import read_reply
 from reflexarc.providers.connection import Address, connect_error
-from reflexarc.providers.reply import Body, read_body
-from reflexarc.types import Json, Wire
+from reflexarc.providers.dialect import Dialect
+from reflexarc.providers.reply import (
+    LARGEST_ERROR,
+    LARGEST_REPLY,
+    Body,
+    read_at_most,
+    read_body,
+    read_failure,
+)
+from reflexarc.types import Json, ServedBy, Wire
 
 C = TypeVar("C")
 
@@ -42,6 +50,58 @@ class Response(Protocol):
 
 class StaleConnectionError(Exception):
     """A kept connection turned out to be closed before anything was answered."""
+
+
+class AnsweredError(Exception):
+    """A server has answered by no stream; raised past an SDK that would read all of it.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    headers : mapping of str to str
+        Of the reply; case-insensitive.
+    data : bytes
+        The body, as far as it was read.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], data: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.headers = headers
+        self.data = data
+
+    def failure(self, api_key: str | None) -> LLMError:
+        """The failure that was answered.
+
+        Parameters
+        ----------
+        api_key : str or None
+            To be blotted out.
+
+        Returns
+        -------
+        LLMError
+            To be raised.
+        """
+        text = self.data.decode("utf-8", "replace")
+        return read_failure(self.status, self.headers, text, api_key)
+
+
+def media_of(headers: Mapping[str, str]) -> str:
+    """The content type of a reply, without parameters.
+
+    Parameters
+    ----------
+    headers : mapping of str to str
+        Of the reply; case-insensitive.
+
+    Returns
+    -------
+    str
+        In lower case; empty if there is none.
+    """
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 class SdkTransport(Transport, Generic[C]):
@@ -78,11 +138,12 @@ class SdkTransport(Transport, Generic[C]):
         client = await self._opened()
         response = await self._respond(client, self._fields(request))
         try:
+            if server := response.headers.get("server"):
+                yield [ServedBy(server=server)]
             chunks = aiter(response.aiter_bytes())
-            media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             body = Body(
                 self._address.base_url,
-                media,
+                media_of(response.headers),
                 lambda: anext(chunks, b""),
                 self._broken(),
                 type(self).understand,
@@ -119,6 +180,15 @@ class SdkTransport(Transport, Generic[C]):
                 return await self._ask(client, fields)
             except StaleConnectionError as error:
                 raise connect_error(self._address, error.__cause__ or error) from error.__cause__
+
+    async def _answered(
+        self, status: int, headers: Mapping[str, str], chunks: AsyncIterator[bytes]
+    ) -> AnsweredError:
+        """A reply that is no stream, read as far as we care to."""
+        most = LARGEST_REPLY if status == 200 else LARGEST_ERROR
+        base_url, media = self._address.base_url, media_of(headers)
+        body = Body(base_url, media, lambda: anext(chunks, b""), self._broken())
+        return AnsweredError(status, headers, await read_at_most(body, most))
 
     def _fields(self, request: Request) -> Json:
         return self.dialect.body(request)
