@@ -2,7 +2,8 @@
 
 `Server` speaks HTTP byte by byte as a script says, so that a client can be shown every fault a real
 server has. `EMULATORS` make it one vendor's: strict where that one is, and in its dialect.
-`ScriptedLLM` is a brain whose answers, delays and failures are given.
+`ScriptedLLM` is a brain whose answers, delays and failures are given. The module `conformance` has
+what every provider promises, to be tried on one of your own.
 """
 
 from reflexarc.testing.emulator import EMULATORS, Emulator

@@ -73,6 +73,11 @@ class Server:
     tls : ssl.SSLContext or None, default None
         With a certificate loaded, to serve https.
 
+    Raises
+    ------
+    ValueError
+        If both `replies` and `route` are given.
+
     Attributes
     ----------
     requests : list of Received
@@ -85,6 +90,8 @@ class Server:
         route: Callable[[Received], Reply] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        if replies and route is not None:
+            raise ValueError("a server takes its replies or a route, not both")
         self.requests: list[Received] = []
         self._replies = deque(replies)
         self._route = route
