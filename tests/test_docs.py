@@ -1,0 +1,52 @@
+"""What the documentation says of providers and settings is what they are."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reflexarc.config import LLMConfig
+from reflexarc.providers.provider import Provider
+from reflexarc.registry import PROVIDERS
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "providers.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_the_table_of_providers_is_true(name: str) -> None:
+    """Each provider's row has its address, its variable and its model."""
+    module, _, attribute = PROVIDERS[name].partition(":")
+    row: Provider = getattr(import_module(module), attribute).provider
+    [line] = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}`")]
+    for fact in (row.base_url, row.key_variable, row.model):
+        assert fact is None or f"`{fact}`" in line
+
+
+@pytest.mark.parametrize("name", ["timeout", "stall_timeout", "max_tokens", "transport"])
+def test_the_table_of_settings_is_true(name: str) -> None:
+    """Each default is the one that the configuration has."""
+    [line] = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}`")]
+    default = str(LLMConfig.model_fields[name].default).removesuffix(".0")
+    assert line.split("|")[2].strip().strip("`") == default
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_code_on_the_page_runs(block: str) -> None:
+    """A provider as the page writes it can be made."""
+    names: dict[str, Any] = {}
+    exec(block, names)
+    made = names["SeventhLLM"](LLMConfig(type="SeventhLLM"), environ={"SEVENTH_API_KEY": "k" * 20})
+    assert made.model == "seventh-small"
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/**/*.md")), ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link to a file of the repository finds it."""
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
