@@ -103,10 +103,18 @@ def test_what_a_provider_said_is_kept() -> None:
 
 def test_a_secret_is_blotted_out_of_every_form_of_an_error() -> None:
     """What a server repeats of a key is neither in the words, the repr nor the data."""
-    error = errors.AuthError("the key sk-12 is refused: sk-12")
-    error.hide("sk-12")
+    error = errors.AuthError("the key sk-12345 is refused: sk-12345")
+    error.hide("sk-12345")
     assert error.message == "the key *** is refused: ***"
-    assert "sk-12" not in f"{error} {error!r} {error.to_dict()}"
+    assert "sk-12345" not in f"{error} {error!r} {error.to_dict()}"
+
+
+@pytest.mark.parametrize("word", ["", "a", "none", "refused"])
+def test_a_short_key_is_no_secret(word: str) -> None:
+    """A word that somebody put where a key belongs does not blot out the message."""
+    error = errors.AuthError("none of the keys is refused")
+    error.hide(word)
+    assert error.message == "none of the keys is refused"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_the_table_is_true(name: str, target: str) -> None:
         ("MistralLM", "there is no LLM type 'MistralLM'; did you mean 'MistralLLM'?"),
         ("llamallm", "did you mean 'LlamaLLM'?"),
         ("Grok", "choose one of "),
-        ("", "choose one of LlamaLLM, "),
+        ("", "choose one of DeepSeekLLM, "),
     ],
 )
 def test_an_unknown_type_is_refused(name: str, says: str) -> None:

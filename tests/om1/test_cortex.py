@@ -44,7 +44,8 @@ def settings_of(environ: dict[str, str] | None = None, **given: Any) -> dict[str
         ({"agent_name": "Spot", "history_length": 5}, {"agent_name": "Spot", "history_length": 5}),
         ({"temperature": 0}, {"temperature": 0.0}),
         ({"extra_params": {"transport": "sdk"}}, {"transport": "sdk", "extra_params": {}}),
-        ({"extra_params": {"seed": 7}}, {"extra_params": {"seed": 7}}),
+        ({"extra_params": {"seed": 7}}, {"seed": 7, "extra_params": {}}),
+        ({"seed": 7}, {"seed": 7, "extra_params": {}}),
         (
             {"extra_params": {"max_tokens": 7, "top_k": 3}, "max_tokens": 9},
             {"max_tokens": 9, "extra_params": {"top_k": 3}},

@@ -11,13 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reflexarc.config import LLMConfig
-from reflexarc.errors import LLMError, RefusedError, ServerError, quote
+from reflexarc.errors import LLMError, ServerError, quote
 from reflexarc.llm import Request
 from reflexarc.providers.chat import read_event, read_reply
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.failure import read_error, retry_after_s
 from reflexarc.providers.sse import EventParser, ServerEvent
-from reflexarc.types import Json, Message, ServedBy, Stop, TextDelta, ToolCallDelta, Usage, Wire
+from reflexarc.types import (
+    DeclinedDelta,
+    Json,
+    Message,
+    ServedBy,
+    Stop,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    Wire,
+)
 
 WIRE = Path(__file__).parents[1] / "data" / "wire"
 MANIFEST: dict[str, Json] = json.loads((WIRE / "manifest.json").read_text())["files"]
@@ -220,14 +230,12 @@ def test_reads_tool_calls(name: str, calls: list[ToolCallDelta]) -> None:
         ("faults/error_in_200.json", "server", 500, "upstream failed"),
         ("llama_native_stream.sse", "bad_output", None, "no choices"),
         ("llamacpp_midstream_error.sse", "server", 500, "peg-native format"),
-        ("openai_refusal.json", "refused", None, "I cannot assist"),
-        ("openai_refusal_stream.sse", "refused", None, "I'm sorry"),
         ("openrouter_stream.sse", "server", 502, "Provider disconnected"),
         ("vllm_midstream_error.sse", "server", 500, "EngineCore"),
     ],
 )
 def test_reads_failures_inside_a_reply(name: str, kind: str, status: int | None, said: str) -> None:
-    """Status 200 is no success: an error or a refusal anywhere in a reply is raised as one."""
+    """Status 200 is no success: an error anywhere in a reply is raised as one."""
     with pytest.raises(LLMError, match=said) as caught:
         read_sample(name)
     assert (caught.value.kind, caught.value.status) == (kind, status)
@@ -236,7 +244,7 @@ def test_reads_failures_inside_a_reply(name: str, kind: str, status: int | None,
 KINDS = {
     "anthropic_529.json": "server",
     "deepseek_402.json": "quota",
-    "deepseek_503.json": "unavailable",
+    "deepseek_503.json": "server",
     "gateway_502.html": "server",
     "gemini_400.json": "bad_request",
     "gemini_429.json": "rate_limited",
@@ -251,9 +259,9 @@ KINDS = {
     "llamacpp_404.json": "unavailable",
     "llamacpp_500_format.json": "server",
     "llamacpp_501.json": "server",
-    "llamacpp_503_loading.json": "unavailable",
+    "llamacpp_503_loading.json": "loading",
     "lmstudio_400_rf.json": "bad_request",
-    "mistral_400_invalid_model.json": "bad_request",
+    "mistral_400_invalid_model.json": "unavailable",
     "mistral_400_lastrole.json": "bad_request",
     "mistral_400_order.json": "bad_request",
     "mistral_400_toolid.json": "bad_request",
@@ -264,7 +272,7 @@ KINDS = {
     "mistral_422_detail.json": "bad_request",
     "mistral_422_extra.json": "bad_request",
     "mistral_429.json": "rate_limited",
-    "mistral_429_capacity.json": "rate_limited",
+    "mistral_429_capacity.json": "server",
     "mistral_500.json": "server",
     "mistral_503.json": "unavailable",
     "ollama_404.json": "unavailable",
@@ -278,13 +286,13 @@ KINDS = {
     "openai_500.json": "server",
     "openai_503.json": "server",
     "openmind_402.json": "quota",
-    "tgi_422.json": "bad_request",
+    "tgi_422.json": "context_overflow",
     "tgi_429.json": "rate_limited",
-    "vllm_400.json": "bad_request",
-    "vllm_400_old.json": "bad_request",
+    "vllm_400.json": "context_overflow",
+    "vllm_400_old.json": "context_overflow",
     "vllm_404.json": "unavailable",
-    "xai_400_key.json": "bad_request",
-    "xai_403_policy.json": "auth",
+    "xai_400_key.json": "auth",
+    "xai_403_policy.json": "refused",
 }
 
 
@@ -302,7 +310,7 @@ def test_understands_errors(name: str, kind: str) -> None:
     error = read_error(status, {}, body)
     assert error.kind == kind
     assert error.status == status
-    assert error.retry_after_s is None
+    assert error.retry_after_s == (27.0 if name == "gemini_429.json" else None)
     assert "<" not in error.message
     assert "\n" not in error.message
     words = error.message.partition(": ")[2]
@@ -439,11 +447,18 @@ def test_an_event_named_error_is_one() -> None:
         read_event(ServerEvent("error", '{"message": "no more"}'))
 
 
-def test_a_refusal_is_quoted() -> None:
-    """Why a model declined is told."""
-    reply = {"choices": [{"message": {"content": None, "refusal": "I will not."}}]}
-    with pytest.raises(RefusedError, match="I will not"):
-        read_reply(reply)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("openai_refusal.json", ["I'm sorry, I cannot assist with that request."]),
+        ("openai_refusal_stream.sse", ["I'm sorry,", " I cannot do that."]),
+    ],
+)
+def test_reads_how_a_model_declines(name: str, said: list[str]) -> None:
+    """The sentence by which a model declines is handed up in its pieces, and is no text."""
+    pieces = read_sample(name)
+    assert [piece.text for piece in pieces if isinstance(piece, DeclinedDelta)] == said
+    assert not [piece for piece in pieces if isinstance(piece, TextDelta)]
 
 
 @pytest.mark.parametrize(

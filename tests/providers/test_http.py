@@ -208,9 +208,9 @@ HTML = "<!DOCTYPE html><html><body>Sign in to Café-WLAN</body></html>"
         pytest.param(Reply.json({"error": "Slow"}, 429), "rate_limited", "Slow", id="429"),
         pytest.param(Reply.json({"error": {"message": "Oh"}}, 500), "server", "Oh", id="500"),
         pytest.param(
-            Reply.sample(WIRE / "errors" / "llamacpp_503_loading.json", 503),
+            Reply.sample(WIRE / "errors" / "mistral_503.json", 503),
             "unavailable",
-            "Loading model",
+            "Service unavailable",
             id="503",
         ),
         pytest.param(Reply.text(HTML, 502, "text/html"), "server", "502", id="HTML 502"),
