@@ -40,8 +40,8 @@ class JsonActions(ActionDecoder):
 
     @property
     def is_formless(self) -> bool:
-        """Whether the answer is text without any JSON value."""
-        found = self._calls or self._scanner.roots or self._scanner.lists
+        """Whether there is an answer without an action, legal or not, or an empty list."""
+        found = self._calls or self._actions or self._refusals or self._scanner.lists
         return bool(self._beginning.strip()) and not found
 
     def _text(self, text: str) -> list[Action | Refusal]:

@@ -302,7 +302,9 @@ class Call:
         """
         reason = self._stop.reason if self._stop else None
         if self._declined:
-            raise RefusedError(f"the model declined: {quote(self._declined)}")
+            raise RefusedError(
+                f"the model declined: {quote(self._declined)}; say it in other words"
+            )
         if reason == "filter":
             raise RefusedError("the provider's filter held the answer back; say it in other words")
         if reason == "error":

@@ -189,7 +189,10 @@ class ActionDecoder(Decoder):
             )
         if not self._actions and self._refusals:
             reasons = "; ".join(refusal.reason for refusal in self._refusals[:3])
-            raise BadOutputError(f"the model asked only for what the robot may not do: {reasons}")
+            raise BadOutputError(
+                f"the model asked only for what the robot may not do: {reasons}. "
+                "Try again, or a larger model"
+            )
         if not self._actions and not may_be_empty:
             raise BadOutputError(
                 f"the answer holds no action; {self._shown()}. "

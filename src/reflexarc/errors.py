@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 if TYPE_CHECKING:
     from reflexarc.types import Attempt
 
-SHORTEST_SECRET = 8
+SHORTEST_SECRET = 6
 """Characters a key has at least, to be one."""
 
 Phase = Literal["first_action", "stall", "total"]

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -193,7 +193,15 @@ class Request:
 
 
 class Transport(ABC):
-    """How a request travels. It keeps no deadline; who calls it does."""
+    """How a request travels. It keeps no deadline; who calls it does.
+
+    Attributes
+    ----------
+    sends_any_field : bool
+        Whether it sends fields that it does not know.
+    """
+
+    sends_any_field: ClassVar[bool] = True
 
     @abstractmethod
     def send(self, request: Request) -> AsyncGenerator[Sequence[Wire], None]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from reflexarc.decoder import Decoder, Ending, mistake_in
 from reflexarc.errors import BadOutputError, TruncatedError
 from reflexarc.scanner import Scanner, parse
-from reflexarc.types import Action, ToolCallDelta
+from reflexarc.types import Action, ToolCallDelta, as_object
 from reflexarc.vocabulary import Refusal
 
 
@@ -108,6 +108,7 @@ class WholeAnswer(Decoder):
         self._arguments = Scanner(items=False)
         self._answer: BaseModel | None = None
         self._mistake = ""
+        self._is_echo = False
 
     @property
     def is_complete(self) -> bool:
@@ -116,8 +117,8 @@ class WholeAnswer(Decoder):
 
     @property
     def is_formless(self) -> bool:
-        """Whether the answer is text without any JSON object."""
-        return bool(self._beginning.strip()) and not self._scanner.roots
+        """Whether the answer has no object, or is the schema, which small models repeat."""
+        return bool(self._beginning.strip()) and (not self._scanner.roots or self._is_echo)
 
     def _text(self, text: str) -> list[Action | Refusal]:
         return self._scan(self._scanner, text)
@@ -135,6 +136,7 @@ class WholeAnswer(Decoder):
                     self._answer = self._output_model.model_validate(parse(root))
                 except ValidationError as error:
                     self._mistake = mistake_in(error)
+                    self._is_echo = "properties" in (as_object(parse(root)) or {})
         return []
 
     def close(self, ending: Ending) -> list[Action | Refusal]:

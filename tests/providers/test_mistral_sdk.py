@@ -84,9 +84,10 @@ async def test_a_model_about_to_be_retired_still_answers(
 )
 async def test_what_cannot_be_sent_is_a_mistake(settings: dict[str, Any], words: str) -> None:
     """A setting that the SDK has no field for is named before anything is sent."""
-    async with Server() as server, make(server.base_url, **settings) as llm:
+    async with Server() as server:
         with pytest.raises(ConfigError, match=words):
-            await llm.ask("sit")
+            async with make(server.base_url, **settings) as llm:
+                await llm.ask("sit")
     assert not server.requests
 
 

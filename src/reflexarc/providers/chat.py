@@ -57,7 +57,10 @@ def read_reply(reply: object) -> list[Wire]:
     """
     body = as_object(reply)
     if body is None:
-        raise BadOutputError(f"the server sent no reply but {quote(json.dumps(reply))}")
+        raise BadOutputError(
+            f"the server sent no reply but {quote(json.dumps(reply))}; "
+            "check that base_url speaks the OpenAI chat dialect"
+        )
     if body.get("error") or body.get("object") == "error":
         raise read_error(_status_in(body), {}, body)
     choices = body.get("choices")
@@ -178,7 +181,9 @@ def read_event(
     try:
         reply = json.loads(data)
     except (ValueError, RecursionError):
-        raise BadOutputError(f"the server sent an event that is not JSON: {quote(data)}") from None
+        raise BadOutputError(
+            f"the server sent an event that is not JSON: {quote(data)}; check base_url, or try again"
+        ) from None
     if event.name == "error":
         raise read_error(500, {}, reply)
     return understand(reply)

@@ -22,14 +22,16 @@ _HOLDING: Mapping[str, frozenset[str]] = {
     "tools": frozenset({"tools"}),
     "json": frozenset({"response_format", "json_object"}),
 }
-_NEEDED = frozenset({"model", "messages", "stream"})
+# What a sentence may name beside the field that it refuses, and no request can do without.
+_NEVER_LEFT_OUT = frozenset({"model", "messages", "stream"}).union(*_HOLDING.values())
 _LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
-# No text has more characters a token on average. A shorter prompt is cut by no server. And a prompt
-# so much longer than another, but of no more tokens, was not read as a whole.
+# No text has more characters a token on average; a prompt so much longer than another, but of no
+# more tokens, was not read as a whole; and no server has less context. (Fewer tokens are told by
+# servers that leave out what they had in their cache.)
 _MOST_CHARACTERS_A_TOKEN = 8
-_FITS_ANYWHERE = 4000  # characters
 _LONGER_BY = 1.1
+_LEAST_CONTEXT = 1000
 
 
 class Endpoint:
@@ -116,7 +118,7 @@ class Endpoint:
         """
         size = sum(len(message.content) for message in request.messages)
         longest, most = self._longest.get(request.form, (0, 0))
-        cut = size > _FITS_ANYWHERE and (
+        cut = tokens >= _LEAST_CONTEXT and (
             tokens * _MOST_CHARACTERS_A_TOKEN < size
             or (tokens <= most and size > _LONGER_BY * longest)
         )
@@ -140,7 +142,7 @@ class Endpoint:
             self._drop(request.form)
         elif field == "reasoning_effort" and field not in self.amended:
             self._amend(field, "none")  # OpenAI takes tools with no other
-        elif field not in _NEEDED:
+        elif field in request.config.extra_params or field not in _NEVER_LEFT_OUT:
             self._amend(field, None)
 
     def _rename(self, name: str, request: Request) -> None:
@@ -168,8 +170,10 @@ class Endpoint:
     def _drop(self, form: str) -> None:
         left: list[Form] = [each for each in self._forms if each != form]
         if left and len(left) < len(self._forms):
+            here = self.form
             self._forms = left
-            self._form = 0
+            # Those before it were ignored, and stay behind.
+            self._form = left.index(here) if here in left else min(self._form, len(left) - 1)
             _log.warning("The server refuses '%s'; asking by '%s' now.", form, self.form)
 
     def _amend(self, field: str, value: object) -> None:

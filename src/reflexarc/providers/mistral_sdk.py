@@ -69,6 +69,7 @@ class MistralSdkTransport(SdkTransport[_Client]):
     package = "mistralai"
     extra = "mistral"
     dialect = DIALECT
+    sends_any_field = False
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
@@ -156,11 +157,6 @@ class MistralSdkTransport(SdkTransport[_Client]):
 
     @staticmethod
     def _check(client: _Client, fields: Json) -> None:
-        if "grammar" in fields:
-            raise ConfigError(
-                "Mistral's SDK cannot send a grammar; write structured: 'schema', "
-                "or transport: 'http' for a llama.cpp server"
-            )
         strange = sorted(fields.keys() - client.fields)
         if strange:
             raise ConfigError(

@@ -24,7 +24,7 @@ from reflexarc.onboard.engine import Endpoint, Engine
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find, is_path
 from reflexarc.onboard.prefix import PrefixCache, default_prefixes
 from reflexarc.prompt import Prompt, build_messages
-from reflexarc.providers.dialect import Dialect
+from reflexarc.providers.dialect import Dialect, Form
 from reflexarc.providers.http import Address, HttpTransport
 from reflexarc.providers.provider import Provider, ProviderLLM
 from reflexarc.types import Action, Message, TextDelta
@@ -131,12 +131,12 @@ class OnboardLLM(ProviderLLM[R]):
             await self._prefixes.restore(endpoint, name)
         return Address(endpoint.base_url, endpoint.api_key)
 
-    def _request(self, prompt: Prompt) -> Request:
+    def _composed(self, prompt: Prompt, form: Form) -> Request:
         config = self.config
         if config.temperature is None:
             config = config.model_copy(update={"temperature": 0.0})
         if (lines := self._lines) is None:
-            return replace(super()._request(prompt), config=config)
+            return replace(super()._composed(prompt, form), config=config)
         return Request(self.model, line_messages(prompt, lines), config, grammar=lines.grammar())
 
     def _decoder(self) -> Decoder:

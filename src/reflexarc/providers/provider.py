@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
@@ -107,6 +107,11 @@ class ProviderLLM(LLM[R]):
         self._asked: dict[Form, tuple[str, dict[str, Any]]] = {}
         self._dialect = Dialect()
         self._transport = self._make_transport(environ)
+        if config.structured == "grammar" and not self._transport.sends_any_field:
+            raise ConfigError(
+                f"{self.name}'s SDK cannot send a grammar; write structured: 'schema', "
+                "or transport: 'http' for a llama.cpp server"
+            )
         self.model = self._model()
         mode = config.structured
         self._endpoint = Endpoint(self._dialect.forms if mode == "auto" else [mode])
@@ -128,7 +133,8 @@ class ProviderLLM(LLM[R]):
         clocks = Clocks(self.config, started)
         if not self._gives_actions:
             clocks.acted()  # there will be no first action to wait for
-        request, tries = self._request(whole), cast("tuple[Attempt, ...]", ())
+        request = self._request(whole)
+        tries: tuple[Attempt, ...] = ()
         while True:
             call = Call(self.name, self.model, self._decoder(), clocks, started, tries)
             try:
@@ -180,15 +186,11 @@ class ProviderLLM(LLM[R]):
 
     def _note(self, call: Call, request: Request) -> None:
         """Learn from an answer."""
-        if call.server == "llama.cpp" and self._may_step:
+        may_prefer = self.config.structured == "auto" and self.vocabulary is not None
+        if call.server == "llama.cpp" and may_prefer and self._transport.sends_any_field:
             self._endpoint.prefer("grammar")
         if call.usage and call.usage.prompt_tokens:
             self._endpoint.count(request, call.usage.prompt_tokens)
-
-    @property
-    def _may_step(self) -> bool:
-        """Whether another form may take the place of one that does not work here."""
-        return self.config.structured == "auto" and self.vocabulary is not None
 
     def _make_transport(self, environ: Mapping[str, str]) -> Transport:
         address, is_vendor = self._address(environ)
@@ -235,16 +237,17 @@ class ProviderLLM(LLM[R]):
         """What to send, by all that is known of the server."""
         endpoint = self._endpoint
         history = _recent(prompt.history, endpoint.most_turns)
-        closing, held = self._held(endpoint.form)
-        return Request(
-            self.model,
-            build_messages(replace(prompt, history=history), closing, _answer_form(endpoint.form)),
-            self.config,
-            **held,
+        return replace(
+            self._composed(replace(prompt, history=history), endpoint.form),
             form=endpoint.form,
             turns=len(history),
             amended=dict(endpoint.amended),
         )
+
+    def _composed(self, prompt: Prompt, form: Form) -> Request:
+        closing, held = self._held(form)
+        messages = build_messages(prompt, closing, _answer_form(form))
+        return Request(self.model, messages, self.config, **held)
 
     def _held(self, form: Form) -> tuple[str, dict[str, Any]]:
         """How the answer is asked for in words, and held to in fields: the same at every tick."""
@@ -268,12 +271,17 @@ def _answer_form(form: Form) -> AnswerForm:
 
 
 def _recent(history: tuple[Message, ...], most: int | None) -> tuple[Message, ...]:
-    """The last turns of a conversation, from a user's on."""
+    """The last turns of a conversation, from a user's on.
+
+    The beginning moves by half of `most` at once, so that the server's prefix cache holds between.
+    """
     if most is None or len(history) <= most:
         return history
-    kept = history[len(history) - most :]
-    first = next((at for at, turn in enumerate(kept) if turn.role == "user"), len(kept))
-    return kept[first:]
+    step = most // 2 or 1
+    start = -(-(len(history) - most) // step) * step
+    while start < len(history) and history[start].role != "user":
+        start += 1
+    return history[start:]
 
 
 _HOLDS: Mapping[Form, Callable[[Vocabulary], dict[str, Any]]] = {

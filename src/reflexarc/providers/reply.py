@@ -125,7 +125,9 @@ async def read_body(body: Body) -> AsyncGenerator[Sequence[Wire], None]:
                 return
     except body.broken as error:  # the end is missing, which who reads the pieces will see
         if size == 0:
-            raise ConnectError(f"the connection broke before the answer began: {error}") from error
+            raise ConnectError(
+                f"the connection broke before the answer began ({type(error).__name__}); try again"
+            ) from error
     batch, failure = _pieces(body, parser.close())
     if batch:
         yield batch
@@ -176,7 +178,9 @@ def broken_error(error: Exception) -> ConnectError:
     ConnectError
         To be raised.
     """
-    return ConnectError(f"the connection broke in the middle of the reply: {error}")
+    return ConnectError(
+        f"the connection broke in the middle of the reply ({type(error).__name__}); try again"
+    )
 
 
 def read_failure(
@@ -245,7 +249,9 @@ async def _read_whole(body: Body) -> list[Wire]:
     try:
         reply = json.loads(text)
     except (ValueError, RecursionError):
-        raise BadOutputError(f"the server's reply is not JSON: {quote(text)}") from None
+        raise BadOutputError(
+            f"the server's reply is not JSON: {quote(text)}; check base_url, or try again"
+        ) from None
     pieces = body.understand(reply)
     return (
         pieces if any(isinstance(piece, Stop) for piece in pieces) else [*pieces, Stop("unmarked")]
