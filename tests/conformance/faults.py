@@ -671,6 +671,8 @@ REFUSALS = (
         Case("a date, by the server's clock",
              limited(Retry_After="Sun, 06 Nov 1994 08:50:07 GMT",
                      Date="Sun, 06 Nov 1994 08:49:37 GMT"), slow(30.0)),
+        Case("a date, and no clock of the server's",
+             limited(Retry_After="Sun, 06 Nov 1994 08:50:07 GMT"), slow(None)),
         Case("0", limited(Retry_After="0"), slow(0.0)),
         Case("negative", limited(Retry_After="-5"), slow(0.0)),
         Case("absurd", limited(Retry_After="86400000"), slow(86_400_000.0)),
@@ -899,6 +901,8 @@ SERVICES = (
               "…”, with memory bounded", "test_memory_is_bounded"),
         Shown("JSON of 30 MB", "error `bad_output`, worth trying again: “… larger than 8 MB …”, "
               "with memory bounded", "test_memory_is_bounded"),
+        Shown("a failure of 30 MB", "error `server`, worth trying again: “… status 500 …”, with "
+              "memory bounded", "test_memory_is_bounded"),
     )),
     Fault(70, "The model is retired or redirected", (
         Case("Mistral, 400", of("errors/mistral_400_invalid_model.json"),
@@ -945,8 +949,8 @@ INTRODUCTION = """\
 # Faults
 
 Everything that was seen to go wrong between a robot and a model, and what becomes of the call. Each
-line is played to the client over a real socket on every test run: whole and in pieces of 1, 7 and
-16,384 bytes, through our own client and, where they speak to such a server, through the SDKs of
+line is played to the client over a real socket on every test run: whole and in pieces, down to
+single bytes, through our own client and, where they speak to such a server, through the SDKs of
 Mistral and Meta.
 
 **recovered** means that the call ends well: every action of the answer is given out once, in order,

@@ -74,7 +74,7 @@ BRAINS: dict[Over, tuple[type[ProviderLLM[Any]], str]] = {
     "llama-sdk": (LlamaLLM, "sdk"),
 }
 # A reply is not cut into more pieces than this: each costs a turn of the loop, in an SDK several.
-MOST_PIECES: dict[Over, int] = {"http": 1700, "mistral-sdk": 300, "llama-sdk": 300}
+MOST_PIECES: dict[Over, int] = {"http": 800, "mistral-sdk": 250, "llama-sdk": 250}
 # Bytes are read by the same code over all transports; over an SDK, each request costs 10 ms of CPU.
 SIZES: dict[Over, int] = {"http": len(ALL_PIECES), "mistral-sdk": 2, "llama-sdk": 2}
 ADVICE = re.compile(
@@ -224,9 +224,9 @@ async def test_a_fault_has_its_outcome(
             group.create_task(played(case, replies, over, piece, end))
     logged = [record for record in caplog.records if record.levelno >= logging.WARNING]
     warned = [record.getMessage() for record in logged]
-    assert all(re.search(case.warns or "nothing", text) for text in warned), warned
-    assert len(set(warned)) == len(warned) / len(runs), warned
-    assert bool(warned) == bool(case.warns)
+    assert bool(warned) == bool(case.warns), warned
+    assert all(re.search(case.warns, text) for text in warned)
+    assert len(warned) == len(set(warned)) * len(runs), "each warning once a brain"
 
 
 async def played(
@@ -279,7 +279,7 @@ def check_message(error: LLMError) -> None:
     assert not re.search(r"<[a-z!/]", error.message), error.message
     assert KEY not in f"{error!r} {error.__cause__!r}"
     assert "\n" not in error.message
-    assert ADVICE.search(error.message), error.message
+    assert ADVICE.search(re.split("[;.] ", error.message)[-1]), error.message
 
 
 def check_requests(case: Case, requests: Sequence[Received]) -> None:
@@ -533,6 +533,7 @@ EMPTY = b'data: {"choices":[],"pad":"' + MUCH + b'"}\n\n'
             LARGEST_REPLY,
             id="JSON of 30 MB",
         ),
+        pytest.param(Reply(500, {}, (MUCH,) * 480), (), "status 500", LARGEST_EVENT, id="failure"),
     ],
 )
 async def test_memory_is_bounded(
@@ -550,7 +551,7 @@ async def test_memory_is_bounded(
             await server.requests[0].left.wait()
     assert outcome.actions == actions
     assert outcome.error is not None
-    assert outcome.error.kind == "bad_output"
+    assert outcome.error.kind == ("bad_output" if reply.status == 200 else "server")
     assert says in outcome.error.message
     assert peak < 3 * bound
     check_message(outcome.error)
