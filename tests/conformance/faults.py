@@ -373,10 +373,12 @@ STREAMS = (
     )),
     Fault(5, "finish_reason but no [DONE], and the socket stays open", (
         Case("", of("faults/no_done.sse"),
-             Recovered(GREETING, "a quarter of a second is left for usage"), ends=("stall",)),
+             Recovered(GREETING, "a quarter of a second is left for usage"),
+             settings={"timeout": 5.0}, ends=("stall",)),
         Case("and sends keep-alives for ever",
              (raw(*Reply.stream(FIRST, SECOND, done=False).body, *(b": ping\n\n", 0.02) * 100),),
-             Recovered(BOTH, "a quarter of a second is left for usage"), ends=("stall",)),
+             Recovered(BOTH, "a quarter of a second is left for usage"),
+             settings={"timeout": 5.0}, ends=("stall",)),
     )),
     Fault(6, "An error event in a 200 stream", (
         Case("llama.cpp", of("llamacpp_midstream_error.sse"),
