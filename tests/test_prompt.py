@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 
 from reflexarc.config import RobotConfig, Sensed
 from reflexarc.errors import ConfigError
-from reflexarc.prompt import Prompt, build_messages, instructions, read_prompt, written
-from reflexarc.types import Action, CortexOutputModel, Message
+from reflexarc.prompt import (
+    AnswerForm,
+    Prompt,
+    build_messages,
+    instructions,
+    read_prompt,
+    written,
+)
+from reflexarc.types import Action, CortexOutputModel, Message, ToolCall
 from reflexarc.vocabulary import ActionSpec, Vocabulary
 
 SIT = Action(type="move", value="sit")
@@ -122,6 +129,44 @@ def test_what_comes_before_any_user_joins_the_system_message() -> None:
         Message("assistant", "b"),
         Message("user", "now"),
     )
+
+
+CALLED = Message("assistant", "", (ToolCall("move", '{"action":"sit"}', "call_1"),))
+DONE = Message("tool", "done", tool_call_id="call_1")
+MOVED = '{"actions":[{"type":"move","value":"sit"}]}'
+
+
+def test_past_calls_are_shown_in_the_form_that_is_asked_for() -> None:
+    """Where tools are sent past calls stay calls; elsewhere they are the JSON that is asked for."""
+    prompt = Prompt("You are a dog.", (Message("user", "Sit!"), CALLED, DONE), "now")
+    _, _, call, result, *others = build_messages(prompt, form="tools")
+    assert (call.role, [one.name for one in call.tool_calls]) == ("assistant", ["move"])
+    assert (result.role, result.content, result.tool_call_id) == (
+        "tool",
+        "done",
+        call.tool_calls[0].id,
+    )
+    assert others == [Message("assistant", "Done."), Message("user", "now")]
+    assert build_messages(prompt)[1:] == (
+        Message("user", "Sit!"),
+        Message("assistant", MOVED),
+        Message("user", "Result of move: done\nnow"),
+    )
+
+
+@pytest.mark.parametrize("form", ["json", "tools"])
+def test_calls_before_any_user_are_told_in_words(form: AnswerForm) -> None:
+    """No server takes a tool's result without the call that it is of, and no call before a user."""
+    assert build_messages(Prompt("", (CALLED, DONE), "now"), form=form) == (
+        Message("system", MOVED),
+        Message("user", "Result of move: done\nnow"),
+    )
+
+
+def test_an_assistant_s_empty_turn_is_left_out() -> None:
+    """Mistral refuses it; what is around it stays in order."""
+    history = (Message("user", "a"), Message("assistant", " "), Message("user", "b"))
+    assert build_messages(Prompt("", history, "now")) == (Message("user", "a\nb\nnow"),)
 
 
 roles = st.sampled_from(["system", "user", "assistant"])

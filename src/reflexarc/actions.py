@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Literal
 
 from reflexarc.decoder import SHOWN, ActionDecoder, Ending, Judge
+from reflexarc.messages import argument_of
 from reflexarc.scanner import Scanner, parse
 from reflexarc.types import Action, Json, ToolCallDelta, as_object
 from reflexarc.vocabulary import Refusal
@@ -54,14 +55,17 @@ class JsonActions(ActionDecoder):
 
     def _scan(self, scanner: Scanner, text: str, tool: str = "") -> list[Action | Refusal]:
         verdicts: list[Action | Refusal] = []
+        named = ""  # the tool that the text names before its arguments
         for kind, value in scanner.feed(text):
             if kind == "item":
                 verdicts.append(self._item(value))
+                self._by_calls = False
             elif kind == "tool":
                 self._by_calls = True
-                tool = tool or value
+                named = value
             elif kind == "root":
-                verdicts += self._root(value, tool)
+                verdicts += self._root(value, tool or named)
+                named = ""
             elif self._actions and scanner is self._scanner and not self._by_calls:
                 self._done = True
                 break
@@ -78,7 +82,7 @@ class JsonActions(ActionDecoder):
         root = as_object(parse(text))
         if tool:
             if root is not None:
-                return [self._decide(tool, _argument(root))]
+                return [self._decide(tool, argument_of(root))]
             return [
                 self._keep(Refusal(tool, text[:SHOWN], f"the arguments of {tool} are not JSON"))
             ]
@@ -92,10 +96,10 @@ class JsonActions(ActionDecoder):
                 return self._decide(type_, value)
             case {"name": str(name), "arguments": dict()}:
                 self._by_calls = True
-                return self._decide(name, _argument(fields["arguments"]))
+                return self._decide(name, argument_of(fields["arguments"]))
             case {"name": str(name), "parameters": dict()}:
                 self._by_calls = True
-                return self._decide(name, _argument(fields["parameters"]))
+                return self._decide(name, argument_of(fields["parameters"]))
             case _:
                 return None
 
@@ -143,7 +147,9 @@ class JsonActions(ActionDecoder):
         scanners = [call.scanner for call in calls]
         if not self._done and self._source != "calls":
             scanners.append(self._scanner)
-        is_open = not self._done and any(scanner.is_open for scanner in scanners)
+        is_open = not self._done and any(
+            scanner.is_open and not scanner.is_past_list for scanner in scanners
+        )
         empty_list = any(scanner.lists for scanner in scanners)
         whole = not is_open and ending != "cut"
         if ending != "finished":
@@ -176,12 +182,3 @@ class _ToolCall:
         self.scanner = Scanner()
         self.text: list[str] = []
         self.mark = ""  # the first character of the arguments
-
-
-def _argument(arguments: dict[str, Any]) -> object:
-    """The value of an action from a tool's arguments: ``action``, the only one, or all as JSON."""
-    if "action" in arguments:
-        return arguments["action"]
-    if len(arguments) == 1:
-        return next(iter(arguments.values()))
-    return json.dumps(arguments, ensure_ascii=False) if arguments else ""

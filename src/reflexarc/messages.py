@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from reflexarc.errors import ConfigError
+from reflexarc.scanner import parse
 from reflexarc.types import Json, Message, Role, ToolCall, as_object
 
-_ROLES: Mapping[object, Role] = {
+_ROLES: Mapping[str, Role] = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -47,12 +49,10 @@ def read_message(given: Message | Mapping[str, Any]) -> Message:
     """
     if isinstance(given, Message):
         return given
-    role = _ROLES.get(given.get("role"))
+    named = given.get("role")
+    role = _ROLES.get(named) if isinstance(named, str) else None
     if role is None:
-        raise ConfigError(
-            f"a message has the role {given.get('role')!r}; "
-            f"it needs one of {', '.join(map(str, _ROLES))}"
-        )
+        raise ConfigError(f"a message has the role {named!r}; it needs one of {', '.join(_ROLES)}")
     calls = tuple(_call(call) for call in _objects(given.get("tool_calls")))
     content = given.get("content")
     if content is None and calls:
@@ -61,18 +61,29 @@ def read_message(given: Message | Mapping[str, Any]) -> Message:
 
 
 def _text(role: str, content: object) -> str:
-    """Text as a string, or as a list of parts that are text."""
+    """Text as a string, or as parts that are text."""
     if isinstance(content, str):
         return content
-    parts = _objects(content)
-    texts = [part.get("text") for part in parts if part.get("type") == "text"]
-    if not parts or len(texts) < len(parts) or not all(isinstance(text, str) for text in texts):
-        kinds = sorted({str(part.get("type")) for part in parts}) or [type(content).__name__]
+    parts = cast("list[object]", content) if isinstance(content, list | tuple) else []
+    read = [_part(part) for part in parts or [content]]
+    others = sorted({kind for kind, text in read if text is None})
+    if others:
         raise ConfigError(
-            f"the content of a message of role '{role}' must be text, not {', '.join(kinds)}; "
+            f"the content of a message of role '{role}' must be text, not {', '.join(others)}; "
             "put what was seen into words"
         )
-    return "".join(cast("list[str]", texts))
+    return "".join(text for _, text in read if text)
+
+
+def _part(part: object) -> tuple[str, str | None]:
+    """What a part is, and its text if it is text."""
+    fields = as_object(part)
+    if fields is None:
+        return type(part).__name__, None
+    kind, text = str(fields.get("type")), fields.get("text")
+    if kind != "text":
+        return kind, None
+    return ("text", text) if isinstance(text, str) else (f"text of {type(text).__name__}", None)
 
 
 def _call(call: Json) -> ToolCall:
@@ -125,31 +136,49 @@ def as_text(turns: Sequence[Message]) -> list[Message]:
     list of Message
         Without role ``tool``; any server and template takes them.
     """
-    names = {call.id: call.name for turn in turns for call in turn.tool_calls}
     plain: list[Message] = []
-    for turn in turns:
-        if turn.tool_calls:
-            actions = [{"type": call.name, "value": _value(call)} for call in turn.tool_calls]
-            answer = json.dumps({"actions": actions}, ensure_ascii=False, separators=(",", ":"))
-            plain.append(Message("assistant", answer))
-        elif turn.role == "tool":
-            name = names.get(turn.tool_call_id, "tool")
-            plain.append(Message("user", f"Result of {name}: {turn.content or _NO_RESULT}"))
-        else:
+    for turn, results in _paired(turns):
+        if not turn.tool_calls:
             plain.append(turn)
+            continue
+        actions = [{"type": call.name, "value": _value(call)} for call in turn.tool_calls]
+        answer = json.dumps({"actions": actions}, ensure_ascii=False, separators=(",", ":"))
+        plain.append(Message("assistant", answer))
+        plain += [
+            _told(result, call.name)
+            for call, result in zip(turn.tool_calls, results, strict=True)
+            if result is not None
+        ]
     return plain
 
 
 def _value(call: ToolCall) -> object:
-    """The value of the action that a call stands for; see `JsonActions`."""
-    try:
-        arguments: object = json.loads(call.arguments)
-    except ValueError:
-        return call.arguments
+    """The value of the action that a call stands for."""
+    arguments = parse(call.arguments)
     fields = as_object(arguments)
-    if fields is None:
-        return arguments
-    return next(iter(fields.values())) if len(fields) == 1 else call.arguments
+    if fields is not None:
+        return argument_of(fields)
+    return arguments if isinstance(arguments, str) else call.arguments
+
+
+def argument_of(arguments: Json) -> object:
+    """The value of an action from a tool's arguments: ``action``, the only one, or all as JSON.
+
+    Parameters
+    ----------
+    arguments : dict
+        By name.
+
+    Returns
+    -------
+    object
+        An empty text where there are none.
+    """
+    if "action" in arguments:
+        return arguments["action"]
+    if len(arguments) == 1:
+        return next(iter(arguments.values()))
+    return json.dumps(arguments, ensure_ascii=False) if arguments else ""
 
 
 def as_calls(turns: Sequence[Message]) -> list[Message]:
@@ -169,24 +198,54 @@ def as_calls(turns: Sequence[Message]) -> list[Message]:
     """
     strict: list[Message] = []
     used: set[str] = set()
-    waiting = list(turns)
+    for turn, results in _paired(turns):
+        if turn.role != "assistant":
+            strict += _ended(strict)
+        calls = tuple(replace(call, id=_nine(call.id, used)) for call in turn.tool_calls)
+        strict.append(Message("assistant", "", calls) if calls else turn)
+        strict += [
+            Message("tool", (result and result.content) or _NO_RESULT, tool_call_id=call.id)
+            for call, result in zip(calls, results, strict=True)
+        ]
+    return strict + _ended(strict)
+
+
+def _ended(turns: Sequence[Message]) -> list[Message]:
+    """What the assistant says where nobody but it may speak: after a tool."""
+    return [Message("assistant", "Done.")] if turns and turns[-1].role == "tool" else []
+
+
+def _paired(turns: Sequence[Message]) -> Iterator[tuple[Message, list[Message | None]]]:
+    """Each turn, with one result or none for each of its calls.
+
+    Results belong to the calls right before them, by id and where ids are the same in order; those
+    that belong to none become the user's words.
+    """
+    names = {call.id: call.name for turn in turns for call in turn.tool_calls if call.id}
+    waiting = deque(turns)
     while waiting:
-        turn = waiting.pop(0)
-        results: dict[str, str] = {}
-        while turn.tool_calls and waiting and waiting[0].role == "tool":
-            result = waiting.pop(0)
-            results[result.tool_call_id] = result.content
+        turn = waiting.popleft()
         if turn.role == "tool":
-            strict.append(Message("user", f"Result: {turn.content or _NO_RESULT}"))
+            yield _told(turn, names.get(turn.tool_call_id, "")), []
             continue
-        calls = [replace(call, id=_nine(call.id, used)) for call in turn.tool_calls]
-        strict.append(replace(turn, content="", tool_calls=tuple(calls)) if calls else turn)
-        for given, call in zip(turn.tool_calls, calls, strict=True):
-            said = results.get(given.id) or _NO_RESULT
-            strict.append(Message("tool", said, tool_call_id=call.id))
-        if calls and not (waiting and waiting[0].role == "assistant"):
-            strict.append(Message("assistant", "Done."))
-    return strict
+        given: list[Message] = []
+        while turn.tool_calls and waiting and waiting[0].role == "tool":
+            given.append(waiting.popleft())
+        results: list[Message | None] = []
+        for call in turn.tool_calls:
+            result = next((each for each in given if each.tool_call_id == call.id), None)
+            results.append(result)
+            if result is not None:
+                given.remove(result)
+        yield turn, results
+        for result in given:
+            yield _told(result, ""), []
+
+
+def _told(result: Message, name: str) -> Message:
+    """A tool's result as the user's words."""
+    of = f" of {name}" if name else ""
+    return Message("user", f"Result{of}: {result.content or _NO_RESULT}")
 
 
 def _nine(id_: str, used: set[str]) -> str:

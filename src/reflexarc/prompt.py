@@ -158,14 +158,28 @@ def build_messages(
     """
     system = [prompt.system, _examples(prompt.examples), closing]
     turns: list[Message] = []
-    past = as_calls(prompt.history) if form == "tools" else as_text(prompt.history)
-    for message in (*past, Message("user", prompt.situation)):
+    for message in (*_past(prompt.history, form), Message("user", prompt.situation)):
         if message.role == "system" or (message.role == "assistant" and not turns):
             system.append(message.content)
         else:
             turns.append(message)
     text = "\n\n".join(part.strip() for part in system if part.strip())
     return (*([Message("system", text)] if text else []), *merged(turns))
+
+
+def _past(history: tuple[Message, ...], form: AnswerForm) -> list[Message]:
+    """Past turns in a form that servers accept, without an assistant's that are empty.
+
+    Calls stay calls from the first user's turn on; what is before it has no place but in words.
+    """
+    told = [
+        turn
+        for turn in history
+        if turn.role != "assistant" or turn.tool_calls or turn.content.strip()
+    ]
+    first = next((at for at, turn in enumerate(told) if turn.role == "user"), len(told))
+    written_as = as_calls if form == "tools" else as_text
+    return as_text(told[:first]) + written_as(told[first:])
 
 
 def _examples(examples: tuple[Sensed, ...]) -> str:
