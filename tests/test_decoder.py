@@ -39,6 +39,7 @@ ANSWER = (
     '{"type":"speak","value":"Hello, I am Spot!"},{"type":"move","value":"sit"}]}'
 )
 SIT_TEXT = '{"actions":[{"type":"move","value":"sit"}]}'
+CALL_TEXT = '{"name":"move","arguments":{"action":"sit"}}'
 LINES = "emotion happy\nspeak Hello, I am Spot!\nmove sit\n"
 
 
@@ -144,6 +145,31 @@ JSON_SAMPLES: dict[str, tuple[str, list[Action], type[LLMError] | None]] = {
         [Action(type="speak", value="Hi"), SIT],
         None,
     ),
+    "two-tool-calls-as-text": (
+        (
+            '<tool_call>{"name": "move", "arguments": {"action": "sit"}}</tool_call>\nand\n'
+            '<tool_call>{"name": "speak", "arguments": {"sentence": "Hi"}}</tool_call>'
+        ),
+        [SIT, Action(type="speak", value="Hi")],
+        None,
+    ),
+    "tool-calls-as-mistral-writes-them-by-name": (
+        (
+            '[TOOL_CALLS]move[ARGS]{"action": "sit"}[TOOL_CALLS]speak[ARGS]{"sentence": "Hi"}'
+            '[TOOL_CALLS]fly[ARGS]{"action": "up"}[TOOL_CALLS]emotion[ARGS]{"action": "happy"}'
+        ),
+        [SIT, Action(type="speak", value="Hi"), HAPPY],
+        None,
+    ),
+    "whole-answer-as-a-mistral-call": (f"[TOOL_CALLS]answer[ARGS]{ANSWER}", GREETING, None),
+    "arguments-that-are-no-json": ('[TOOL_CALLS]speak[ARGS]{"a": b}', [], BadOutputError),
+    "list-after-a-tool-call": (
+        f'<tool_call>{{"name":"speak","arguments":{{"a":"Hi"}}}}</tool_call>{SIT_TEXT}{SIT_TEXT}',
+        [Action(type="speak", value="Hi"), SIT],
+        None,
+    ),
+    "wrapper-never-closed": (ANSWER[:-1], GREETING, None),
+    "nothing-to-do-never-closed": ('{"actions":[]\n\n', [], None),
     "some-refused": (
         (
             '{"actions":[{"type":"fly","value":"up"},{"type":"move","value":"Sit "},'
@@ -227,7 +253,7 @@ def test_an_action_leaves_with_the_character_that_completes_it(
 def test_an_answer_cut_anywhere_is_truncated(
     make: Callable[[], Decoder], text: str, ends: str, ending: Ending
 ) -> None:
-    """Cut before its list is closed: the actions complete by then, and after them TruncatedError."""
+    """Cut before its list is closed: the actions that are complete, and then TruncatedError."""
     for position in range(len(text)):
         head = text[:position]
         outcome = decode(make(), [head], ending)
@@ -251,6 +277,13 @@ def test_an_answer_cut_anywhere_is_truncated(
         ('{"actions":[]}', "unmarked", None),
         ('{"actions":[]}', "cut", TruncatedError),
         (SIT_TEXT[:-2], "finished", TruncatedError),
+        (SIT_TEXT[:-1], "length", None),
+        (SIT_TEXT[:-1], "cut", TruncatedError),
+        ('{"actions":[]', "length", None),
+        ('{"actions":[]', "cut", TruncatedError),
+        ('{"actions":[]} {"actions":[', "finished", TruncatedError),
+        (f"[TOOL_CALLS] [{CALL_TEXT}]", "unmarked", None),
+        (f"<tool_call>{CALL_TEXT}</tool_call>", "unmarked", TruncatedError),
         ("I would sit", "length", TruncatedError),
     ],
 )
@@ -291,6 +324,13 @@ def test_a_bad_answer_is_quoted_in_the_error(text: str, says: str) -> None:
     assert error is not None
     assert says in error[1]
     assert len(decode(json_actions(), [text + "x" * 9999]).error[1]) < 500  # type: ignore[index]
+
+
+@pytest.mark.parametrize("make", [json_actions, lambda: WholeAnswer(Action)])
+def test_a_quote_is_the_same_however_the_answer_is_cut(make: Callable[[], Decoder]) -> None:
+    """What an error shows of an answer does not tell in which pieces it came."""
+    text = "a  b " * 99
+    assert decode(make(), text) == decode(make(), [text]) == decode(make(), cut(text, [1, 150]))
 
 
 # --- against json.loads -------------------------------------------------------------------------
@@ -404,6 +444,7 @@ SOUP = [
     ),
     *('{"type":"move","value":"sit"}', '{"type":"speak","value":"hi"}', '{"type":"fly","value":1}'),
     *('{"name":"speak","arguments":{"a":"b"}}', "<think>", "</think>", "null", "move sit\n"),
+    *("[TOOL_CALLS]", "[TOOL_CALLS]move[ARGS]", "[TOOL_CALLS]speak[ARGS]", '{"a":"sit"}'),
 ]
 soups = st.lists(st.sampled_from(SOUP), max_size=25).map("".join)
 endings = st.sampled_from(["finished", "unmarked", "length", "cut"])
@@ -424,6 +465,58 @@ def test_any_text_cut_anywhere_ends_the_same(
     positions = data.draw(st.lists(st.integers(0, len(text)), max_size=5))
     assert decode(make(), text, ending) == whole
     assert decode(make(), cut(text, positions), ending) == whole
+
+
+@pytest.mark.parametrize(
+    ("pieces", "is_complete"),
+    [
+        ([], False),
+        ([ANSWER[:-2]], False),
+        ([ANSWER[:-1]], True),
+        ([ANSWER], True),
+        (['{"actions":[]'], True),
+        (['{"type":"move","value":"sit"}'], True),
+        (['{"type":"fly","value":"up"}'], False),
+        ([f"<tool_call>{CALL_TEXT}</tool_call>"], False),
+        ([ToolCallDelta("move", '{"action":"sit"}')], False),
+        (["Sure."], False),
+    ],
+)
+def test_an_answer_that_nothing_can_change_is_known(
+    pieces: list[str | ToolCallDelta], is_complete: bool
+) -> None:
+    """A closed list or a single action is all; after a call another may come."""
+    decoder = json_actions()
+    for piece in pieces:
+        decoder.feed(TextDelta(piece) if isinstance(piece, str) else piece)
+    assert decoder.is_complete is is_complete
+
+
+@pytest.mark.parametrize(
+    ("pieces", "is_empty", "is_formless"),
+    [
+        ([], True, False),
+        ([""], True, False),
+        ([" \n"], False, False),
+        (["I would sit."], False, True),
+        ([f"<think>{ANSWER}</think>"], False, True),
+        (['{"type":"object","properties":{}}'], False, True),
+        (["[1]"], False, True),
+        ([ANSWER], False, False),
+        (['Sure: {"actions":[]}'], False, False),
+        (['{"type":"fly","value":"up"}'], False, False),
+        (["I sit.", ToolCallDelta("fly", "{}")], False, False),
+        ([ToolCallDelta("", "")], False, False),
+    ],
+)
+def test_an_answer_of_another_form_is_known(
+    pieces: list[str | ToolCallDelta], is_empty: bool, is_formless: bool
+) -> None:
+    """Text that has neither an action, legal or not, nor an empty list was asked for in vain."""
+    decoder = json_actions()
+    for piece in pieces:
+        decoder.feed(TextDelta(piece) if isinstance(piece, str) else piece)
+    assert (decoder.is_empty, decoder.is_formless) == (is_empty, is_formless)
 
 
 # --- tool calls ---------------------------------------------------------------------------------
@@ -738,6 +831,26 @@ def test_a_whole_answer_is_the_first_object_that_fits(text: str) -> None:
         decoder = WholeAnswer(Plan)
         assert decode(decoder, pieces) == Outcome([], None)
         assert decoder.answer(Plan) == THE_PLAN
+
+
+@pytest.mark.parametrize(
+    ("text", "is_complete", "is_formless"),
+    [
+        ("", False, False),
+        (" ", False, False),
+        ("Sure.", False, True),
+        (PLAN[:-1], False, True),
+        (PLAN, True, False),
+        (f"{PLAN} {{", True, False),
+        ('{"goal":1}', False, False),
+        ('{"type":"object","properties":{"goal":{}}}', False, True),
+    ],
+)
+def test_a_whole_answer_knows_its_form(text: str, is_complete: bool, is_formless: bool) -> None:
+    """An object that fits is all; prose, or the schema repeated, was asked for in vain."""
+    decoder = WholeAnswer(Plan)
+    decode(decoder, [text])
+    assert (decoder.is_complete, decoder.is_formless) == (is_complete, is_formless)
 
 
 @pytest.mark.parametrize("arguments", [PLAN, json.loads(PLAN)], ids=["text", "object"])

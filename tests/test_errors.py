@@ -109,7 +109,7 @@ def test_a_secret_is_blotted_out_of_every_form_of_an_error() -> None:
     assert "sk-12345" not in f"{error} {error!r} {error.to_dict()}"
 
 
-@pytest.mark.parametrize("word", ["", "a", "none", "refused"])
+@pytest.mark.parametrize("word", ["", "a", "none", "keys"])
 def test_a_short_key_is_no_secret(word: str) -> None:
     """A word that somebody put where a key belongs does not blot out the message."""
     error = errors.AuthError("none of the keys is refused")

@@ -15,6 +15,7 @@ from reflexarc.scanner import DEEPEST, Found, Scanner
 SIT = '{"type":"move","value":"sit"}'
 HI = '{"type":"speak","value":"hi"}'
 END = Found("end", "")
+NAMED = Found("tool", "go_2-x")
 
 # What models write, in pieces that mean something to the scanner.
 FRAGMENTS = [
@@ -22,6 +23,7 @@ FRAGMENTS = [
     *("<think>", "</think>", "<thinking>", "</thinking>", "<thi", "nk>"),
     *('"actions"', '"actions":[', "actions", '{"actions":[', "]}", '{"', '"}', '\\"', "null"),
     *(SIT, HI, '{"type":"move"', '"value":"sit"}', "Sure! ", "```json\n", "{}", "[]", "é😀"),
+    *("[TOOL_CALLS]", "[ARGS]", "[TOOL_CALLS]move[ARGS]"),
 ]
 soups = st.lists(st.sampled_from(FRAGMENTS), max_size=30).map("".join)
 
@@ -77,6 +79,26 @@ class Counted(str):
             f'[{{"actions":[{SIT}]}}]', [("item", f'{{"actions":[{SIT}]}}'), END], id="list-in-item"
         ),
         pytest.param('{"a":[1}', [], id="wrong-bracket"),
+        pytest.param(f"[TOOL_CALLS]go_2-x[ARGS]{SIT}", [NAMED, ("root", SIT), END], id="call"),
+        pytest.param(
+            f"Sure [1]! [TOOL_CALLS]go_2-x[ARGS] \n{SIT}[TOOL_CALLS]b[ARGS]{HI}{SIT}",
+            [NAMED, ("root", SIT), END, ("tool", "b"), ("root", HI), END, ("root", SIT), END],
+            id="calls-in-a-row",
+        ),
+        pytest.param(
+            f'[TOOL_CALLS]go[ARGS]{{"actions":[{SIT}]}}',
+            [("item", SIT), END, END],
+            id="call-of-list",
+        ),
+        pytest.param(f"[TOOL_CALLS]go{SIT}", [("root", SIT), END], id="call-without-mark"),
+        pytest.param(f"[TOOL_CALLS]go[ARGS]: {SIT}", [("root", SIT), END], id="call-then-prose"),
+        pytest.param(f"[TOOL_CALLS]go[ARGS]<i>{SIT}", [("root", SIT), END], id="call-then-tag"),
+        pytest.param(f"[TOOL_CALLS][ARGS]{SIT}", [("root", SIT), END], id="call-of-nothing"),
+        pytest.param(
+            f"[TOOL_CALLS]{'a' * 64}[ARGS]{SIT}[TOOL_CALLS]{'a' * 65}[ARGS]{SIT}",
+            [("tool", "a" * 64), ("root", SIT), END, ("root", SIT), END],
+            id="call-of-long-names",
+        ),
         pytest.param(f'{{"actions":[{SIT[:-1]}]}}', [], id="item-never-closed"),
         pytest.param(
             f'{{"actions":"no","x":[{SIT}]}}',
@@ -128,6 +150,28 @@ def test_an_open_value_or_thought_is_known(text: str, is_open: bool) -> None:
     assert found_in(text)[1].is_open is is_open
 
 
+@pytest.mark.parametrize(
+    ("text", "is_past"),
+    [
+        ('{"actions":[]', True),
+        (f'{{"a":{{"actions":[{SIT}]', True),
+        (f'{{"actions":[{SIT}],"more', True),
+        ('{"actions":[', False),
+        ('{"actions":[],"actions":[', False),
+        ('{"actions":[]}', False),
+        ('{"actions":[]} {', False),
+        ("[", False),
+        ("[]", False),
+        ("[] [", False),
+        ("", False),
+    ],
+)
+def test_what_follows_a_list_in_its_value_is_known(text: str, is_past: bool) -> None:
+    """`is_past_list` says whether all that may still come is the end of what held the list."""
+    assert found_in([text])[1].is_past_list is is_past
+    assert found_in(text)[1].is_past_list is is_past
+
+
 def test_lists_and_roots_are_counted() -> None:
     """Empty lists of actions count too, so that "nothing to do" can be told from nothing."""
     scanner = found_in(f'{{"actions":[]}} [{SIT}] {HI} [')[1]
@@ -162,14 +206,18 @@ def test_any_way_of_cutting_gives_the_same(text: str, data: st.DataObject, items
 @given(soups)
 def test_a_value_is_found_at_its_closing_brace_and_once(text: str) -> None:
     """Each value stands in the text as found, ends where it is reported, and overlaps no other."""
+    named = ""
     scanner, free_from = Scanner(), 0
     for end, character in enumerate(text, start=1):
         for kind, value in scanner.feed(character):
             assert character in "}]"
-            if kind != "end":
+            if kind == "tool":
+                named = f"[TOOL_CALLS]{value}[ARGS]"
+            elif kind != "end":
+                start = end - len(value)
                 assert text[:end].endswith(value)
-                assert end - len(value) >= free_from
-                free_from = end
+                assert text[free_from:start].rstrip().endswith(named)
+                free_from, named = end, ""
 
 
 def four_by_four(text: str) -> Iterator[str]:
@@ -197,6 +245,7 @@ def test_a_long_answer_is_not_kept() -> None:
         pytest.param("<think>", "Hm. ", f"</think>{SIT}", 2, 100, id="one-long-thought"),
         pytest.param("", "<think>", "", 0, 100, id="thoughts-that-never-end"),
         pytest.param("", "<th", "", 0, 100, id="tags-that-are-none"),
+        pytest.param("", "[TOOL_CALLS]a[ARGS]", "", 0, 200, id="calls-that-never-begin"),
         pytest.param('{"a":"', "\\n", '"}', 2, 2**18, id="escapes"),
     ],
 )
@@ -217,7 +266,10 @@ def test_what_repeats_in_small_pieces_is_no_burden(
 
 @pytest.mark.parametrize(
     "unit",
-    ["<think>a</think>", "{x", "[", "{}", f"[{SIT}]", '{"a":"\\\\', '{"actions":[', "</think><"],
+    [
+        *("<think>a</think>", "{x", "[", "{}", f"[{SIT}]", '{"a":"\\\\', '{"actions":['),
+        *("</think><", "[TOOL_CALLS]a[ARGS]", "[TOOL_CALLS]a[ARGS]{}"),
+    ],
 )
 def test_each_character_is_copied_about_once(unit: str) -> None:
     """The characters copied out of one long piece grow with its length, not with its square."""

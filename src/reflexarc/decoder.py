@@ -95,7 +95,7 @@ class Decoder(ABC):
         if piece.text:
             self.is_empty = False
         if len(self._beginning) < SHOWN:
-            self._beginning += piece.text[:SHOWN]
+            self._beginning += piece.text[: SHOWN - len(self._beginning)]
         return self._text(piece.text)
 
     @abstractmethod

@@ -79,11 +79,17 @@ class Scanner:
         self._word = ""  # the last string outside items, shortened
         self._tag = ""
         self._before = ""  # the end of what stands outside values
+        self._listed = False  # whether a list of actions was closed in the last outermost value
 
     @property
     def is_open(self) -> bool:
         """Whether a value, or a thought, has begun and is not complete."""
         return bool(self._open) or self._state is Scanner._in_thought
+
+    @property
+    def is_past_list(self) -> bool:
+        """Whether a value is open whose list of actions is closed: the rest changes nothing."""
+        return bool(self._open) and self._listed
 
     def feed(self, text: str) -> list[Found]:
         """Take the next piece of text.
@@ -120,6 +126,7 @@ class Scanner:
             self._state = Scanner._in_tag
         elif mark == "{" or self._items:
             self._open.append(mark)
+            self._listed = False
             self._state = Scanner._after_root
             if mark == "{":
                 self._collect(match.start())
@@ -128,9 +135,10 @@ class Scanner:
     def _in_tag(self, text: str, position: int, _: list[Found]) -> int:
         self._tag += text[position]
         if self._tag in _THOUGHT_BEGINS:
-            self._tag = ""
+            self._tag = self._before = ""
             self._state = Scanner._in_thought
         elif not any(tag.startswith(self._tag) for tag in _THOUGHT_BEGINS):
+            self._before += self._tag[:-1]
             self._state = Scanner._outside
             return position  # not a thought after all, and this character may open a value
         return position + 1
@@ -194,6 +202,7 @@ class Scanner:
         elif mark == "]":
             self.lists += 1
             self._list_level = 0
+            self._listed = True
             if len(self._open) > 1:  # an outermost list ends below
                 found.append(Found("end", ""))
             self._state = Scanner._inside
@@ -221,6 +230,7 @@ class Scanner:
 
     def _begin_list(self) -> None:
         self._collected = None
+        self._listed = False
         self._list_level = len(self._open)
         self._state = Scanner._in_list
 
