@@ -1,98 +1,29 @@
-"""The OpenAI chat dialect: what we write, and what we make of everything servers answer."""
+"""The OpenAI chat dialect: what we make of everything servers answer."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reflexarc.config import LLMConfig
 from reflexarc.errors import LLMError, ServerError, quote
-from reflexarc.llm import Request
 from reflexarc.providers.chat import read_event, read_reply
-from reflexarc.providers.dialect import Dialect
-from reflexarc.providers.failure import read_error, retry_after_s
 from reflexarc.providers.sse import EventParser, ServerEvent
 from reflexarc.types import (
     DeclinedDelta,
-    Json,
-    Message,
     ServedBy,
     Stop,
     TextDelta,
+    ThoughtDelta,
     ToolCallDelta,
     Usage,
     Wire,
 )
 
 WIRE = Path(__file__).parents[1] / "data" / "wire"
-MANIFEST: dict[str, Json] = json.loads((WIRE / "manifest.json").read_text())["files"]
-SCHEMA = {"type": "object"}
-TOOLS: list[Json] = [{"type": "function", "function": {"name": "move"}}]
-
-
-def request(config: Json | None = None, **held: Any) -> Request:
-    """A request with one message."""
-    settings = LLMConfig.model_validate({"type": "LlamaLLM"} | (config or {}))
-    return Request("m", (Message("system", "Be Spot."), Message("user", "sit!")), settings, **held)
-
-
-BASE: Json = {
-    "model": "m",
-    "messages": [{"role": "system", "content": "Be Spot."}, {"role": "user", "content": "sit!"}],
-    "stream": True,
-    "max_tokens": 512,
-    "stream_options": {"include_usage": True},
-}
-FORMAT = {
-    "type": "json_schema",
-    "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True},
-}
-
-
-@pytest.mark.parametrize(
-    ("asked", "added"),
-    [
-        pytest.param(request(), {}, id="plain"),
-        pytest.param(request({"max_tokens": 7}), {"max_tokens": 7}, id="max_tokens"),
-        pytest.param(request({"temperature": 0}), {"temperature": 0.0}, id="temperature"),
-        pytest.param(request(schema=SCHEMA), {"response_format": FORMAT}, id="schema"),
-        pytest.param(request(tools=TOOLS), {"tools": TOOLS, "tool_choice": "required"}, id="tools"),
-        pytest.param(
-            request(json_object=True), {"response_format": {"type": "json_object"}}, id="json"
-        ),
-        pytest.param(request(grammar="root ::= x"), {"grammar": "root ::= x"}, id="grammar"),
-        pytest.param(
-            request({"extra_params": {"seed": 1, "max_tokens": 9}}),
-            {"seed": 1, "max_tokens": 9},
-            id="extra_params are stronger",
-        ),
-    ],
-)
-def test_writes_the_request(asked: Request, added: Json) -> None:
-    """Each field of a request is in the body where the dialect has it, and nothing else is."""
-    assert Dialect().body(asked) == BASE | added
-
-
-def test_writes_the_request_as_the_vendor_spells_it() -> None:
-    """A vendor's own names replace the common ones."""
-    dialect = Dialect(max_tokens="max_completion_tokens", stream_usage=False, must_call="any")
-    body = dialect.body(request(tools=TOOLS))
-    assert body.keys() == {
-        "model", "messages", "stream", "max_completion_tokens", "tools", "tool_choice",
-    }  # fmt: skip
-    assert (body["max_completion_tokens"], body["tool_choice"]) == (512, "any")
-
-
-def test_leaves_the_configuration_as_it_is() -> None:
-    """Nothing that is written for one request reaches the next one."""
-    asked = request({"extra_params": {"seed": 1}})
-    Dialect().body(asked)["seed"] = 2
-    assert Dialect().body(asked)["seed"] == 1
 
 
 def read_sample(name: str) -> list[Wire]:
@@ -123,6 +54,7 @@ PRETTY = json.dumps(
         ("faults/content_list_text.json", ACTIONS, "stop", Usage(1, 1), "m"),
         ("faults/crlf_nospace.sse", ACTIONS, "stop", None, "mistral-small-latest"),
         ("faults/empty_choices.json", "", None, Usage(1, 0), "m"),
+        ("deepseek_unthinking_stream.sse", ACTIONS, "stop", Usage(374, 61, 256), "deepseek-flash"),
         ("faults/no_done.sse", ACTIONS, "stop", None, "mistral-small-latest"),
         ("faults/no_finish_done.sse", ACTIONS, "unmarked", None, "mistral-small-latest"),
         ("faults/null_content.json", "", "stop", Usage(1, 1), "m"),
@@ -152,6 +84,7 @@ PRETTY = json.dumps(
             '{"actions":[{"type":"speak","value":"', "filter", Usage(100, 9), "gpt-5.6-luna",
         ),
         ("openai_stream.sse", ACTIONS, "stop", Usage(210, 41), "gpt-5.6-luna"),
+        ("tgi_stream.sse", ACTIONS, "stop", None, "meta-llama/Llama-3.1-8B-Instruct"),
         ("vllm_stream.sse", ACTIONS, "stop", Usage(210, 41), "mistralai/Ministral-8B"),
         ("xai_stream.sse", ACTIONS, "stop", Usage(210, 41, 192), "grok-4.7"),
     ],
@@ -179,6 +112,17 @@ def test_reads_what_servers_answer(
         (
             "gemini_toolcall_stream.sse",
             [ToolCallDelta("speak", '{"sentence":"Hello!"}', None, "function-call-1")],
+        ),
+        (
+            "deepseek_toolcall_stream.sse",
+            [
+                ToolCallDelta("speak", "", 0, "call_00_IhCAliIHtM9gKpgfqbBV9870"),
+                ToolCallDelta("", '{"sentence": ', 0),
+                ToolCallDelta("", '"Hello!"}', 0),
+                ToolCallDelta("move", "", 1, "call_00_IhCAliIHtM9gKpgfqbBV9871"),
+                ToolCallDelta("", '{"action": ', 1),
+                ToolCallDelta("", '"sit"}', 1),
+            ],
         ),
         (
             "llamacpp_toolcall.json",
@@ -216,11 +160,51 @@ def test_reads_what_servers_answer(
                 ToolCallDelta("", '{"action":"sit"}', 1),
             ],
         ),
+        (
+            "tgi_toolcall_stream.sse",
+            [
+                ToolCallDelta("move", "", 0, ""),
+                ToolCallDelta("move", '{"action":', 0, ""),
+                ToolCallDelta("move", ' "sit"}', 0, ""),
+            ],
+        ),
+        (
+            "xai_toolcall_stream.sse",
+            [
+                ToolCallDelta("speak", '{"sentence": "Hello!"}', 0, "call_55117580"),
+                ToolCallDelta("move", '{"action": "sit"}', 1, "call_55117581"),
+            ],
+        ),
     ],
 )
 def test_reads_tool_calls(name: str, calls: list[ToolCallDelta]) -> None:
     """Pieces of tool calls are handed up with what they have, whatever they leave out."""
     assert [p for p in read_sample(name) if isinstance(p, ToolCallDelta)] == calls
+
+
+@pytest.mark.parametrize(
+    ("name", "thought"),
+    [
+        ("deepseek_stream.sse", "Greet back."),
+        ("deepseek_unthinking_stream.sse", ""),
+        ("mistral_chat_thinking.json", "The person greets me, so I greet back and sit."),
+        ("mistral_stream_thinking.sse", "Someone says hello."),
+        ("openai_stream.sse", ""),
+        ("xai_stream.sse", "Hm"),
+    ],
+)
+def test_reads_thoughts_apart(name: str, thought: str) -> None:
+    """What a model thinks is handed up, in whichever field it comes, and is no text."""
+    pieces = read_sample(name)
+    assert "".join(piece.text for piece in pieces if isinstance(piece, ThoughtDelta)) == thought
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_a_thought_has_one_of_two_names(field: str) -> None:
+    """DeepSeek's name of the field, and OpenRouter's; an empty one is none."""
+    for thought, pieces in (("Hm", [ThoughtDelta("Hm")]), ("", []), (None, [])):
+        delta = {field: thought, "content": None}
+        assert read_reply({"choices": [{"delta": delta, "finish_reason": None}]}) == pieces
 
 
 @pytest.mark.parametrize(
@@ -239,179 +223,6 @@ def test_reads_failures_inside_a_reply(name: str, kind: str, status: int | None,
     with pytest.raises(LLMError, match=said) as caught:
         read_sample(name)
     assert (caught.value.kind, caught.value.status) == (kind, status)
-
-
-KINDS = {
-    "anthropic_529.json": "server",
-    "deepseek_402.json": "quota",
-    "deepseek_503.json": "server",
-    "gateway_502.html": "server",
-    "gemini_400.json": "bad_request",
-    "gemini_429.json": "rate_limited",
-    "gemini_503.json": "unavailable",
-    "llamacpp_400_badjson.json": "bad_request",
-    "llamacpp_400_context.json": "context_overflow",
-    "llamacpp_400_grammar.json": "bad_request",
-    "llamacpp_400_rf_type.json": "bad_request",
-    "llamacpp_400_schema.json": "bad_request",
-    "llamacpp_400_toolchoice_any.json": "bad_request",
-    "llamacpp_401.json": "auth",
-    "llamacpp_404.json": "unavailable",
-    "llamacpp_500_format.json": "server",
-    "llamacpp_501.json": "server",
-    "llamacpp_503_loading.json": "loading",
-    "lmstudio_400_rf.json": "bad_request",
-    "mistral_400_invalid_model.json": "unavailable",
-    "mistral_400_lastrole.json": "bad_request",
-    "mistral_400_order.json": "bad_request",
-    "mistral_400_toolid.json": "bad_request",
-    "mistral_401_detail.json": "auth",
-    "mistral_401_gateway.json": "auth",
-    "mistral_403.json": "auth",
-    "mistral_404.json": "unavailable",
-    "mistral_422_detail.json": "bad_request",
-    "mistral_422_extra.json": "bad_request",
-    "mistral_429.json": "rate_limited",
-    "mistral_429_capacity.json": "server",
-    "mistral_500.json": "server",
-    "mistral_503.json": "unavailable",
-    "ollama_404.json": "unavailable",
-    "openai_400_max_tokens.json": "bad_request",
-    "openai_400_temperature.json": "bad_request",
-    "openai_400_tools_effort.json": "bad_request",
-    "openai_401.json": "auth",
-    "openai_404.json": "unavailable",
-    "openai_429_quota.json": "quota",
-    "openai_429_rate.json": "rate_limited",
-    "openai_500.json": "server",
-    "openai_503.json": "server",
-    "openmind_402.json": "quota",
-    "tgi_422.json": "context_overflow",
-    "tgi_429.json": "rate_limited",
-    "vllm_400.json": "context_overflow",
-    "vllm_400_old.json": "context_overflow",
-    "vllm_404.json": "unavailable",
-    "xai_400_key.json": "auth",
-    "xai_403_policy.json": "refused",
-}
-
-
-def test_knows_every_error_sample() -> None:
-    """An error sample without a kind, or a kind without a sample, is a hole in the table below."""
-    assert KINDS.keys() == {path.name for path in (WIRE / "errors").iterdir()}
-
-
-@pytest.mark.parametrize(("name", "kind"), KINDS.items())
-def test_understands_errors(name: str, kind: str) -> None:
-    """Each server's error has its kind, its status and the server's words, and says what to do."""
-    text = (WIRE / "errors" / name).read_text()
-    status: int = MANIFEST[f"errors/{name}"]["status"]
-    body = json.loads(text) if name.endswith(".json") else text
-    error = read_error(status, {}, body)
-    assert error.kind == kind
-    assert error.status == status
-    assert error.retry_after_s == (27.0 if name == "gemini_429.json" else None)
-    assert "<" not in error.message
-    assert "\n" not in error.message
-    words = error.message.partition(": ")[2]
-    assert len(words) > 10 or name == "gateway_502.html"
-    assert ";" in error.message  # what happened; what to do
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "retryable"),
-    [
-        (301, "unavailable", False),
-        (307, "unavailable", False),
-        (400, "bad_request", False),
-        (401, "auth", False),
-        (402, "quota", False),
-        (403, "auth", False),
-        (404, "unavailable", False),
-        (405, "bad_request", False),
-        (408, "server", True),
-        (410, "unavailable", False),
-        (413, "context_overflow", False),
-        (422, "bad_request", False),
-        (429, "rate_limited", True),
-        (500, "server", True),
-        (502, "server", True),
-        (503, "unavailable", True),
-        (520, "server", True),
-        (529, "server", True),
-    ],
-)
-def test_a_status_alone_has_a_kind(status: int, kind: str, *, retryable: bool) -> None:
-    """Without a word from the server, the status says what failed and whether to ask again."""
-    for body in (None, "", "<html>", {}, [], 7, {"error": None}):
-        error = read_error(status, {}, body)
-        assert (error.kind, error.retryable) == (kind, retryable)
-        assert f"status {status}" in error.message
-
-
-DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after": " 7 "}, 7.0),
-        ({"retry-after": "0.25"}, 0.25),
-        ({"retry-after": "0"}, 0.0),
-        ({"retry-after": "-3"}, 0.0),
-        ({"retry-after": "86400"}, 86_400.0),
-        ({"retry-after": "1e400"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": ""}, None),
-        ({"retry-after-ms": "250"}, 0.25),
-        ({"retry-after-ms": "-1", "retry-after": "7"}, 0.0),
-        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
-        ({"retry-after-ms": "x", "retry-after": "7"}, 7.0),
-        ({"retry-after": "Sun, 22 Nov 2026 10:00:27 GMT", "date": DATE}, 27.0),
-        ({"retry-after": "Sun, 22 Nov 2026 11:00:27 +0100", "date": DATE}, 27.0),
-        ({"retry-after": "Sun, 22 Nov 2026 10:00:27 -0000", "date": DATE}, 27.0),
-        ({"retry-after": "Sunday, 22-Nov-26 10:00:27 GMT", "date": DATE}, 27.0),
-        ({"retry-after": "Sun Nov 22 10:00:27 2026", "date": DATE}, 27.0),
-        ({"retry-after": "Sun, 22 Nov 2026 09:00:00 GMT", "date": DATE}, 0.0),
-        ({"retry-after": "Sun, 22 Nov 2026 10:00:27 GMT"}, None),
-        ({"retry-after": "Sun, 22 Nov 2026 10:00:27 GMT", "date": "today"}, None),
-        ({"retry-after": "Sun, 99 Nov 2026 10:00:27 GMT", "date": DATE}, None),
-    ],
-)
-def test_reads_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    """Retry-After is understood in every form; a date counts by the server's clock, not ours."""
-    assert retry_after_s(headers) == seconds
-    assert read_error(429, headers, None).retry_after_s == seconds
-
-
-@pytest.mark.parametrize("name", ["x-request-id", "mistral-correlation-id"])
-def test_keeps_the_request_id(name: str) -> None:
-    """The id that a vendor's support asks for is kept."""
-    assert read_error(500, {name: "abc"}, None).request_id == "abc"
-
-
-HTML = "<!DOCTYPE html>\n<html><body><h1>Sign in</h1></body></html>"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        HTML,
-        f"\n\n  {HTML}",
-        {"error": HTML},
-        {"error": {"message": HTML}},
-        {"detail": HTML},
-        [HTML],
-    ],
-)
-def test_html_is_in_no_message(body: object) -> None:
-    """A web page where an answer should be is no text for people."""
-    error = read_error(502, {}, body)
-    assert "<" not in error.message
-    assert "Sign in" not in error.message
 
 
 @pytest.mark.parametrize(
@@ -524,11 +335,3 @@ def test_any_json_is_read_or_refused(reply: object) -> None:
             elif isinstance(piece, Usage):
                 counts = (piece.prompt_tokens, piece.completion_tokens, piece.cached_tokens)
                 assert all(isinstance(number, int) for number in counts)
-
-
-@given(st.integers(100, 599), st.text(max_size=40), st.text(max_size=40), JSON)
-def test_any_failure_is_understood(status: int, after: str, date: str, body: object) -> None:
-    """Whatever a server answers to a request it does not like, it becomes one of our errors."""
-    error = read_error(status, {"retry-after": after, "date": date}, body)
-    assert isinstance(error, LLMError)
-    assert error.retry_after_s is None or error.retry_after_s >= 0

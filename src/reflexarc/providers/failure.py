@@ -165,7 +165,8 @@ def _read(body: object) -> _Said:
     items = cast("list[object]", body) if isinstance(body, list) else [body]  # Gemini sends a list
     outer = as_object(items[0] if items else None)
     if outer is None:
-        return _Said(body.strip() if isinstance(body, str) else "", [], (), None)
+        plain = body.strip() if isinstance(body, str) else ""
+        return _Said(plain, [], tuple(_in_words(quote(plain))), None)  # a web page names none
     error = as_object(outer.get("error")) or outer
     said: object = error.get("message") or error.get("detail") or outer.get("error") or ""
     text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
