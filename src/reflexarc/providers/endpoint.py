@@ -55,6 +55,7 @@ class Endpoint:
         self.most_turns: int | None = None
         self._forms = list(forms)
         self._form = 0
+        self._dropped: set[str] = set()
         self._longest: dict[str, tuple[int, int]] = {}  # characters and tokens of a prompt, by form
         self._told_of_cuts = False
 
@@ -64,14 +65,14 @@ class Endpoint:
         return self._forms[self._form]
 
     def prefer(self, form: Form) -> None:
-        """Put a form first, if it is not known.
+        """Put a form first, unless it is known already or was refused.
 
         Parameters
         ----------
         form : Form
             What the server turns out to understand.
         """
-        if form not in self._forms:
+        if form not in self._forms and form not in self._dropped:
             self._forms.insert(0, form)
             self._form = 0
 
@@ -171,6 +172,7 @@ class Endpoint:
         left: list[Form] = [each for each in self._forms if each != form]
         if left and len(left) < len(self._forms):
             here = self.form
+            self._dropped.add(form)
             self._forms = left
             # Those before it were ignored, and stay behind.
             self._form = left.index(here) if here in left else min(self._form, len(left) - 1)

@@ -142,8 +142,7 @@ class ProviderLLM(LLM[R]):
                     while not call.over and (batch := await clocks.next(batches)) is not None:
                         for event in call.take(batch, loop.time()):
                             yield event
-                for event in call.finish(self.output_model, loop.time()):
-                    yield event
+                last = call.finish(self.output_model, loop.time())
             except LLMError as error:
                 call.complete(error, loop.time())
                 if self._key is not None:
@@ -154,7 +153,9 @@ class ProviderLLM(LLM[R]):
                 request, tries = again, error.attempts
                 clocks.again()
             else:
-                self._note(call, request)
+                self._note(call, request)  # now: who has the answer asks for no more events
+                for event in last:
+                    yield event
                 return
 
     async def open(self) -> None:
