@@ -21,7 +21,7 @@ LAYERS = (
     ("config", "messages", "scanner", "source"),
     ("actions", "decoder", "lines", "schema", "vocabulary"),
     ("prompt",),
-    ("call", "llm"),
+    ("call", "clocks", "llm"),
     ("onboard", "providers", "registry"),
     ("resilience",),
     ("guard", "memory", "telemetry"),

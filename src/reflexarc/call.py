@@ -1,20 +1,16 @@
-"""One call to one model: its three clocks, and the account of what came back."""
+"""One try at one model: the account of what came back."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import BaseModel
 
-from reflexarc.config import LLMConfig
+from reflexarc.clocks import Clocks
 from reflexarc.decoder import Decoder, Ending
 from reflexarc.errors import (
     BadOutputError,
-    DeadlineError,
     LLMError,
-    Phase,
     RefusedError,
     ServerError,
     TruncatedError,
@@ -37,114 +33,6 @@ from reflexarc.types import (
     Wire,
 )
 from reflexarc.vocabulary import Refusal
-
-
-class Clocks:
-    """The three clocks of one call, all on the loop's monotonic time.
-
-    Parameters
-    ----------
-    config : LLMConfig
-        ``timeout``, ``first_action_timeout`` and ``stall_timeout``, in seconds.
-    started : float
-        The loop's time at the start of the call.
-    """
-
-    def __init__(self, config: LLMConfig, started: float) -> None:
-        self._config = config
-        self._total = started + config.timeout
-        first = config.first_action_timeout
-        self._first_action = None if first is None else started + first
-        # Seconds waited since the last useful piece, and None before the first: what the caller
-        # does with the pieces meanwhile, such as walking, is no silence of the server's.
-        self._silent_s: float | None = None
-
-    async def pause(self, seconds: float) -> bool:
-        """Wait between two tries, if that leaves time for another.
-
-        Parameters
-        ----------
-        seconds : float
-            How long.
-
-        Returns
-        -------
-        bool
-            False, at once, if a clock would run out meanwhile.
-        """
-        now = asyncio.get_running_loop().time()
-        if now + seconds >= min(self._total, self._first_action or self._total):
-            return False
-        await asyncio.sleep(seconds)
-        return True
-
-    def again(self) -> None:
-        """Begin another try: no piece of it has arrived."""
-        self._silent_s = None
-
-    def progress(self) -> None:
-        """Note that something useful has arrived; keep-alives and empty pieces are not."""
-        self._silent_s = 0.0
-
-    def acted(self) -> None:
-        """Note that the first action is out."""
-        self._first_action = None
-
-    async def next(self, batches: AsyncGenerator[Sequence[Wire], None]) -> Sequence[Wire] | None:
-        """Wait for the next batch, but no longer than the clocks allow.
-
-        Parameters
-        ----------
-        batches : async generator
-            What `Transport.send` returned.
-
-        Returns
-        -------
-        sequence of Wire or None
-            None at the end.
-
-        Raises
-        ------
-        DeadlineError
-            With the clock that ran out; the batches are closed by then.
-        """
-        clock = asyncio.get_running_loop().time
-        asked = clock()
-        when, phase = self._nearest(asked)
-        limit = asyncio.timeout_at(when)
-        try:
-            async with limit:
-                return await anext(batches, None)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise self._error(phase) from None
-        finally:
-            if self._silent_s is not None:
-                self._silent_s += clock() - asked
-
-    def _nearest(self, now: float) -> tuple[float, Phase]:
-        when, phase = self._total, cast("Phase", "total")
-        if self._silent_s is not None:
-            stall = now + self._config.stall_timeout - self._silent_s
-            if stall < when:
-                when, phase = stall, "stall"
-        if self._first_action is not None and self._first_action < when:
-            when, phase = self._first_action, "first_action"
-        return when, phase
-
-    def _error(self, phase: Phase) -> DeadlineError:
-        config = self._config
-        message = {
-            "total": f"the answer was not complete within timeout = {config.timeout:g} s",
-            "stall": f"the answer stopped for stall_timeout = {config.stall_timeout:g} s",
-            "first_action": (
-                f"no action was complete within first_action_timeout = "
-                f"{config.first_action_timeout or 0:g} s"
-            ),
-        }[phase]
-        return DeadlineError(f"{message}; try a faster model, or raise the limit", phase=phase)
-
 
 MOST_BLANK = 200
 """White space in a row, in characters, after which a model is taken to be stuck."""
@@ -172,6 +60,8 @@ class Call:
     ----------
     clocks : Clocks
         Of the whole call.
+    model : str
+        Who answers, as far as is known.
     acted : bool
         Whether an action is out: nothing may be tried again then.
     over : bool
@@ -197,7 +87,7 @@ class Call:
         self.clocks = clocks
         self._started = started
         self._tries = tries
-        self._model = model
+        self.model = model
         self._stop: Stop | None = None
         self._first_action_s: float | None = None
         self._ready = 0
@@ -244,7 +134,8 @@ class Call:
                 yield piece
                 if piece.text:
                     self.clocks.progress()
-                yield from self._announce(self._decoder.feed(piece), now)
+                if verdicts := self._decoder.feed(piece):
+                    yield from self._announce(verdicts, now)
                 self._watch(piece.text)
             elif isinstance(piece, ToolCallDelta):
                 if piece.name or piece.arguments:
@@ -256,7 +147,7 @@ class Call:
                 self.usage = piece
                 yield piece
             elif isinstance(piece, ServedBy):
-                self._model = piece.model or self._model
+                self.model = piece.model or self.model
                 self.server = piece.server or self.server
             elif isinstance(piece, ThoughtDelta):
                 self._has_thought = True
@@ -267,6 +158,9 @@ class Call:
 
     def _watch(self, text: str) -> None:
         """Stop a model that has begun to write white space and will not end."""
+        if not text[-1:].isspace():
+            self._blank = 0
+            return
         written = len(text.rstrip())
         self._blank = len(text) - written + (0 if written else self._blank)
         if self._blank <= MOST_BLANK:
@@ -320,7 +214,7 @@ class Call:
         finished = Finished(
             answer=self._decoder.answer(output_model),
             provider=self._provider,
-            model=self._model,
+            model=self.model,
             first_action_s=self._first_action_s,
             total_s=total_s,
             usage=self.usage,
@@ -358,4 +252,4 @@ class Call:
 
     def _attempt(self, outcome: str, now: float) -> Attempt:
         before_s = sum(attempt.elapsed_s for attempt in self._tries)
-        return Attempt(self._provider, self._model, outcome, now - self._started - before_s)
+        return Attempt(self._provider, self.model, outcome, now - self._started - before_s)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from reflexarc.config import RobotConfig, Sensed
 from reflexarc.messages import as_calls, as_text, merged, read_message
-from reflexarc.types import Action, CortexOutputModel, Message
+from reflexarc.types import Action, Message
 from reflexarc.vocabulary import Vocabulary
 
 AnswerForm = Literal["json", "tools"]
@@ -189,7 +189,7 @@ def _examples(examples: tuple[Sensed, ...]) -> str:
     return "EXAMPLES:\n" + "\n\n".join(lines)
 
 
-def written(actions: Iterable[Any]) -> str:
+def written(actions: Iterable[Action]) -> str:
     """Actions as the compact JSON that a model is asked for.
 
     Parameters
@@ -201,5 +201,5 @@ def written(actions: Iterable[Any]) -> str:
     -------
     str
     """
-    answer = CortexOutputModel(actions=list(actions))
-    return json.dumps(answer.model_dump(), ensure_ascii=False, separators=(",", ":"))
+    answer = {"actions": [{"type": each.type, "value": each.value} for each in actions]}
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Literal, cast
 
 from reflexarc.errors import BadOutputError, quote
@@ -73,10 +74,15 @@ def read_reply(reply: object) -> list[Wire]:
         )
     pieces: list[Wire] = []
     if isinstance(model := body.get("model"), str) and model:
-        pieces.append(ServedBy(model))
+        pieces.append(_served_by(model))
     for choice in _objects(cast("object", choices))[:1]:
         pieces += _choice(choice)
-    return pieces + _usage(body)
+    if body.get("usage"):
+        pieces += _usage(body)
+    return pieces
+
+
+_served_by = lru_cache(ServedBy)  # the same in every event of a stream
 
 
 def _status_in(body: Json) -> int:
@@ -89,10 +95,13 @@ def _status_in(body: Json) -> int:
 def _choice(choice: Json) -> list[Wire]:
     delta = as_object(choice.get("delta"))  # beside which some repeat the whole message at the end
     message = (as_object(choice.get("message")) or {}) if delta is None else delta
-    thoughts = (message.get(name) for name in ("reasoning_content", "reasoning"))
-    pieces: list[Wire] = [ThoughtDelta(text) for text in thoughts if isinstance(text, str) and text]
-    pieces += _content(message.get("content"))
-    pieces += [_tool_call(call) for call in _objects(message.get("tool_calls"))]
+    pieces: list[Wire] = []
+    if thought := message.get("reasoning_content") or message.get("reasoning"):
+        pieces.append(ThoughtDelta(str(thought)))
+    if content := message.get("content"):
+        pieces += _content(content)
+    if calls := message.get("tool_calls"):
+        pieces += [_tool_call(call) for call in _objects(calls)]
     if refusal := message.get("refusal"):
         pieces.append(DeclinedDelta(str(refusal)))
     if reason := choice.get("finish_reason"):
@@ -174,15 +183,17 @@ def read_event(
         If it is an error, or not JSON.
     """
     data = event.data.strip()
-    if data.strip('"') == "[DONE]":
-        return [Stop("unmarked")]
-    if not data:
-        return []
+    if not data.startswith("{"):
+        if data.strip('"') == "[DONE]":
+            return [Stop("unmarked")]
+        if not data:
+            return []
     try:
         reply = json.loads(data)
     except (ValueError, RecursionError):
         raise BadOutputError(
-            f"the server sent an event that is not JSON: {quote(data)}; check base_url, or try again"
+            f"the server sent an event that is not JSON: {quote(data)}; "
+            "check base_url, or try again"
         ) from None
     if event.name == "error":
         raise read_error(500, {}, reply)

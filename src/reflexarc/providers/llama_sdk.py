@@ -161,6 +161,7 @@ class LlamaSdkTransport(SdkTransport[_Client]):
 
     async def _arrive(self, response: httpx.Response) -> None:
         """See a failure before the SDK does, which would read all of it, however long."""
+        self._retirement.note(response.headers)
         if response.status_code != 200:
             raise await self._answered(
                 response.status_code, response.headers, response.aiter_bytes()

@@ -81,7 +81,6 @@ class MistralSdkTransport(SdkTransport[_Client]):
             )
         # Replies whose stream the SDK has not handed over yet, by the task that waits for it.
         self._arrived: dict[object, httpx2.Response] = {}
-        self._retirement = Retirement()
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from reflexarc.actions import JsonActions
-from reflexarc.call import Clocks
+from reflexarc.clocks import Clocks
 from reflexarc.decoder import Decoder, judge_any
 from reflexarc.errors import ConfigError
 from reflexarc.lines import LineActions, LineForm
@@ -67,10 +67,11 @@ class OnboardLLM(ProviderLLM[R]):
         name = await asyncio.to_thread(self._prefixes.name, self._local, request.messages)
         kept = await self._prefixes.restore(endpoint, name)
         if not kept:
-            clocks = Clocks(config, loop.time())
-            async with aclosing(self._transport.send(replace(request, config=config))) as batches:
-                while await clocks.next(batches) is not None:
-                    pass
+            sending = self._transport.send(replace(request, config=config))
+            with Clocks(config, loop.time()) as clocks:
+                async with aclosing(sending) as batches:
+                    while await clocks.next(batches) is not None:
+                        pass
             kept = await self._prefixes.save(endpoint, name)
         if kept:
             await asyncio.to_thread(self._prefixes.used, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr
 
 from reflexarc.actions import JsonActions
-from reflexarc.call import Call, Clocks
+from reflexarc.call import Call
+from reflexarc.clocks import Clocks
 from reflexarc.config import LLMConfig, check_key
 from reflexarc.decoder import Decoder, judge_any
 from reflexarc.errors import ConfigError, ContextOverflowError, LLMError, LoadingError
@@ -24,6 +26,8 @@ from reflexarc.providers.http import Address, HttpTransport
 from reflexarc.schema import WholeAnswer, answer_tool, model_instructions, strict_schema
 from reflexarc.types import Attempt, CortexOutputModel, Event, Json, Message
 from reflexarc.vocabulary import Vocabulary
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class ProviderLLM(LLM[R]):
         if vocabulary is None and config.structured == "grammar":
             raise ConfigError("a grammar is made of the robot's actions; hand them to load_llm")
         self._asked: dict[Form, tuple[str, dict[str, Any]]] = {}
+        self._served_by: set[str] = set()
         self._dialect = Dialect()
         self._transport = self._make_transport(environ)
         if config.structured == "grammar" and not self._transport.sends_any_field:
@@ -127,36 +132,34 @@ class ProviderLLM(LLM[R]):
         What the server refuses or ignores is asked for in another way, once and within the same
         deadline, as long as no action is out.
         """
+        whole = read_prompt(prompt, messages)
         loop = asyncio.get_running_loop()
         started = loop.time()
-        whole = read_prompt(prompt, messages)
-        clocks = Clocks(self.config, started)
-        if not self._gives_actions:
-            clocks.acted()  # there will be no first action to wait for
-        request = self._request(whole)
-        tries: tuple[Attempt, ...] = ()
-        while True:
-            call = Call(self.name, self.model, self._decoder(), clocks, started, tries)
-            try:
-                async with aclosing(self._transport.send(request)) as batches:
-                    while not call.over and (batch := await clocks.next(batches)) is not None:
-                        for event in call.take(batch, loop.time()):
-                            yield event
-                last = call.finish(self.output_model, loop.time())
-            except LLMError as error:
-                call.complete(error, loop.time())
-                if self._key is not None:
-                    error.hide(self._key.get_secret_value())
-                again = None if call.acted else await self._again(error, call, whole, request)
-                if again is None:
-                    raise
-                request, tries = again, error.attempts
-                clocks.again()
-            else:
-                self._note(call, request)  # now: who has the answer asks for no more events
-                for event in last:
-                    yield event
-                return
+        with Clocks(self.config, started) as clocks:
+            if not self._gives_actions:
+                clocks.acted()  # there will be no first action to wait for
+            request = self._request(whole)
+            tries: tuple[Attempt, ...] = ()
+            while True:
+                call = Call(self.name, self.model, self._decoder(), clocks, started, tries)
+                try:
+                    async with aclosing(self._transport.send(request)) as batches:
+                        while not call.over and (batch := await clocks.next(batches)) is not None:
+                            for event in call.take(batch, loop.time()):
+                                yield event
+                    last = call.finish(self.output_model, loop.time())
+                    self._note(call, request)  # now: who has the answer asks for no more events
+                    for event in last:
+                        yield event
+                    return
+                except LLMError as error:
+                    call.complete(error, loop.time())
+                    if self._key is not None:
+                        error.hide(self._key.get_secret_value())
+                    again = await self._again(error, call, whole, request)
+                    if again is None:
+                        raise
+                    request, tries = again, error.attempts
 
     async def open(self) -> None:
         """Make the transport ready, so that the first question does not pay for it."""
@@ -176,6 +179,9 @@ class ProviderLLM(LLM[R]):
         self, error: LLMError, call: Call, whole: Prompt, request: Request
     ) -> Request | None:
         """Learn from a failure; the request to try next, or None if there is none."""
+        if call.acted:
+            return None
+        call.clocks.again()
         if isinstance(error, LoadingError):
             return request if await call.clocks.pause(_LOADING_S) else None
         learned = self._endpoint.learn(error, request, is_formless=call.is_formless)
@@ -187,6 +193,9 @@ class ProviderLLM(LLM[R]):
 
     def _note(self, call: Call, request: Request) -> None:
         """Learn from an answer."""
+        if call.model != self.model and call.model not in self._served_by:
+            self._served_by.add(call.model)
+            _log.info("%s was asked for %s; %s answers.", self.name, self.model, call.model)
         may_prefer = self.config.structured == "auto" and self.vocabulary is not None
         if call.server == "llama.cpp" and may_prefer and self._transport.sends_any_field:
             self._endpoint.prefer("grammar")

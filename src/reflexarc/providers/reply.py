@@ -110,14 +110,14 @@ async def read_body(body: Body) -> AsyncGenerator[Sequence[Wire], None]:
     size = 0
     until: float | None = None  # the loop's time to stop reading at, once the answer is over
     try:
-        while chunk := await _read_some(body, until):
+        while chunk := await (body.read() if until is None else _read_until(body, until)):
             size += len(chunk)
             if size > LARGEST_REPLY:
                 raise _too_large()
             batch, failure = _pieces(body, parser.feed(chunk))
             if batch:
                 yield batch
-            if until is None and any(isinstance(piece, Stop) for piece in batch):
+            if until is None and Stop in map(type, batch):
                 until = asyncio.get_running_loop().time() + _GRACE_S
             if failure and until is None:
                 raise failure
@@ -213,10 +213,8 @@ def read_failure(
     return read_error(status, headers, body)
 
 
-async def _read_some(body: Body, until: float | None) -> bytes:
-    """Read what is there; after the end of the answer, not for long, whatever still comes."""
-    if until is None:
-        return await body.read()
+async def _read_until(body: Body, until: float) -> bytes:
+    """Read what is there behind the end of the answer; not for long, whatever still comes."""
     if asyncio.get_running_loop().time() >= until:
         return b""
     limit = asyncio.timeout_at(until)
@@ -254,7 +252,7 @@ async def _read_whole(body: Body) -> list[Wire]:
         ) from None
     pieces = body.understand(reply)
     return (
-        pieces if any(isinstance(piece, Stop) for piece in pieces) else [*pieces, Stop("unmarked")]
+        pieces if Stop in map(type, pieces) else [*pieces, Stop("unmarked")]
     )
 
 

@@ -22,6 +22,7 @@ from reflexarc.providers.reply import (
     LARGEST_ERROR,
     LARGEST_REPLY,
     Body,
+    Retirement,
     read_at_most,
     read_body,
     read_failure,
@@ -122,6 +123,7 @@ class SdkTransport(Transport, Generic[C]):
         self._address = address
         self._client: C | None = None
         self._making = asyncio.Lock()
+        self._retirement = Retirement()
 
     async def open(self) -> None:
         """Import the SDK and make its client, in a thread: that takes up to a second.

@@ -67,17 +67,15 @@ class EventParser:
         """
         if b"\r" in chunk or self._skip_newline:
             chunk = self._plain_newlines(chunk)
-        events: list[ServerEvent] = []
-        first, *rest = chunk.split(b"\n")
-        self._keep(first)
-        for part in rest:
-            line = b"".join(self._rest)
+        *lines, rest = chunk.split(b"\n")
+        if lines and self._rest:
+            self._keep(lines[0])
+            lines[0] = b"".join(self._rest)
             self._rest.clear()
             self._rest_size = 0
-            event = self._line(line)
-            if event:
-                events.append(event)
-            self._keep(part)
+        events = [event for line in lines if (event := self._line(line))]
+        if rest:
+            self._keep(rest)
         return events
 
     def close(self) -> list[ServerEvent]:
@@ -99,10 +97,9 @@ class EventParser:
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _keep(self, part: bytes) -> None:
-        if part:
-            self._rest.append(part)
-            self._rest_size += len(part)
-            self._check(self._rest_size + self._data_size)
+        self._rest.append(part)
+        self._rest_size += len(part)
+        self._check(self._rest_size + self._data_size)
 
     def _line(self, line: bytes) -> ServerEvent | None:
         if self._at_start:
@@ -123,12 +120,12 @@ class EventParser:
         return None
 
     def _dispatch(self) -> ServerEvent | None:
-        name, data = self._name or b"message", self._data
+        name, data = self._name.decode("utf-8", "replace") or "message", self._data
         self._name, self._data, self._data_size = b"", [], 0
         if not data:
             return None
-        text = b"\n".join(data).decode("utf-8", "replace")
-        return ServerEvent(name.decode("utf-8", "replace"), text)
+        text = data[0] if len(data) == 1 else b"\n".join(data)
+        return ServerEvent(name, text.decode("utf-8", "replace"))
 
     @staticmethod
     def _check(size: int) -> None:

@@ -1,0 +1,157 @@
+"""The three clocks of a call: first action, silence, and the whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Self
+
+from reflexarc.config import LLMConfig
+from reflexarc.errors import DeadlineError, Phase
+from reflexarc.types import Wire
+
+
+class Clocks:
+    """The three clocks of one call, all on the loop's monotonic time; a context manager.
+
+    Parameters
+    ----------
+    config : LLMConfig
+        ``timeout``, ``first_action_timeout`` and ``stall_timeout``, in seconds.
+    started : float
+        The loop's time at the start of the call.
+    """
+
+    def __init__(self, config: LLMConfig, started: float) -> None:
+        self._config = config
+        self._total = started + config.timeout
+        first = config.first_action_timeout
+        self._first_action = None if first is None else started + first
+        # Seconds waited since the last useful piece, and None before the first: what the caller
+        # does with the pieces meanwhile, such as walking, is no silence of the server's.
+        self._silent_s: float | None = None
+        # One timer for the whole call: one for each batch, as `asyncio.timeout` has it, is half of
+        # what a token costs (bench/transports.py). It may ring too early, and is set again then.
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = 0.0
+        self._waiting: asyncio.Task[object] | None = None
+        self._rang = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait between two tries, if that leaves time for another.
+
+        Parameters
+        ----------
+        seconds : float
+            How long.
+
+        Returns
+        -------
+        bool
+            False, at once, if a clock would run out meanwhile.
+        """
+        now = asyncio.get_running_loop().time()
+        if now + seconds >= min(self._total, self._first_action or self._total):
+            return False
+        await asyncio.sleep(seconds)
+        return True
+
+    def again(self) -> None:
+        """Begin another try: no piece of it has arrived."""
+        self._silent_s = None
+
+    def progress(self) -> None:
+        """Note that something useful has arrived; keep-alives and empty pieces are not."""
+        self._silent_s = 0.0
+
+    def acted(self) -> None:
+        """Note that the first action is out."""
+        self._first_action = None
+
+    async def next(self, batches: AsyncGenerator[Sequence[Wire], None]) -> Sequence[Wire] | None:
+        """Wait for the next batch, but no longer than the clocks allow.
+
+        Parameters
+        ----------
+        batches : async generator
+            What `Transport.send` returned.
+
+        Returns
+        -------
+        sequence of Wire or None
+            None at the end.
+
+        Raises
+        ------
+        DeadlineError
+            With the clock that ran out; the batches are closed by then.
+        """
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        self._until, phase = self._nearest(asked)
+        task = asyncio.current_task()
+        assert task is not None, "only a task can wait"
+        cancelled = task.cancelling()
+        self._waiting = task
+        if self._timer is None or self._until < self._timer.when():
+            self._set_timer(loop)
+        try:
+            return await anext(batches, None)
+        except asyncio.CancelledError:
+            if not self._rang or task.cancelling() > cancelled + 1:  # somebody else's as well
+                raise
+            raise self._error(phase) from None
+        finally:
+            self._waiting = None
+            if self._rang:
+                self._rang = False
+                task.uncancel()
+            if self._silent_s is not None:
+                self._silent_s += loop.time() - asked
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._until, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._waiting is None:
+            return
+        if loop.time() < self._until:  # it was set for an earlier wait, which ended in time
+            self._set_timer(loop)
+            return
+        self._rang = True
+        self._waiting.cancel()
+
+    def _nearest(self, now: float) -> tuple[float, Phase]:
+        when = self._total
+        phase: Phase = "total"
+        if self._silent_s is not None:
+            stall = now + self._config.stall_timeout - self._silent_s
+            if stall < when:
+                when, phase = stall, "stall"
+        if self._first_action is not None and self._first_action < when:
+            when, phase = self._first_action, "first_action"
+        return when, phase
+
+    def _error(self, phase: Phase) -> DeadlineError:
+        config = self._config
+        message = {
+            "total": f"the answer was not complete within timeout = {config.timeout:g} s",
+            "stall": f"the answer stopped for stall_timeout = {config.stall_timeout:g} s",
+            "first_action": (
+                f"no action was complete within first_action_timeout = "
+                f"{config.first_action_timeout or 0:g} s"
+            ),
+        }[phase]
+        return DeadlineError(f"{message}; try a faster model, or raise the limit", phase=phase)
