@@ -241,7 +241,8 @@ class ProviderLLM(LLM[R]):
                 check_key(SecretStr(key))
             except ValueError as error:
                 raise ConfigError(f"{provider.key_variable} {error}") from None
-        return Address(base_url if parts.path else f"{base_url}/v1", key), is_vendor
+        path = urlsplit(provider.base_url or "").path if is_vendor else "/v1"
+        return Address(base_url if parts.path else f"{base_url}{path}", key), is_vendor
 
     def _request(self, prompt: Prompt) -> Request:
         """What to send, by all that is known of the server."""
