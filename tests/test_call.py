@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from reflexarc.call import MOST_BLANK
 from reflexarc.config import LLMConfig
 from reflexarc.errors import (
     BadOutputError,
@@ -33,11 +34,13 @@ from reflexarc.types import (
     ActionRefused,
     Attempt,
     CortexOutputModel,
+    DeclinedDelta,
     Event,
     Finished,
     ServedBy,
     Stop,
     TextDelta,
+    ThoughtDelta,
     ToolCallDelta,
     Usage,
     Wire,
@@ -275,6 +278,165 @@ async def test_what_came_before_a_failure_stands() -> None:
     events, error = await play(brain([HEAD], 0.5, [TextDelta("x")], ServerError("broke"))[0])
     assert isinstance(error, ServerError)
     assert events == [HEAD, ActionReady(SIT, 0, 0.0), TextDelta("x")]
+
+
+# --- white space --------------------------------------------------------------------------------
+
+SPACES = " " * MOST_BLANK
+CLOSED = TextDelta('{"actions":[{"type":"move","value":"sit"}]')
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([[TextDelta(SPACES), HEAD, TAIL, DONE]], id="before it"),
+        pytest.param([[HEAD, TextDelta(SPACES), TAIL, DONE]], id="inside it"),
+        pytest.param([[HEAD, TAIL, TextDelta(SPACES), DONE]], id="behind it"),
+        pytest.param(
+            [[HEAD, TextDelta(SPACES + "," + SPACES), TextDelta(TAIL.text[1:]), DONE]], id="twice"
+        ),
+        pytest.param([[HEAD], *[[TextDelta(" " * 99)]] * 2, [TAIL, DONE]], id="in pieces"),
+    ],
+)
+async def test_some_white_space_is_part_of_an_answer(steps: list[Step]) -> None:
+    """Up to so many characters in a row a model may write what means nothing."""
+    events, error = await play(brain(*steps)[0])
+    assert error is None
+    assert actions_in(events) == [SIT, HI]
+
+
+@pytest.mark.parametrize(
+    ("steps", "actions"),
+    [
+        pytest.param([[TextDelta(SPACES + " ")]], [], id="and nothing else"),
+        pytest.param([[TextDelta("{" + SPACES + "\n")]], [], id="in an open answer"),
+        pytest.param(
+            [[HEAD], *[[TextDelta("\t \n")]] * 67], [SIT], id="in pieces, after an action"
+        ),
+        pytest.param(
+            [[HEAD, TextDelta("," + SPACES[:99]), TextDelta(SPACES)]], [SIT], id="two pieces"
+        ),
+        pytest.param([[ToolCallDelta("move", SPACES + " ", 0)]], [], id="in a call's arguments"),
+        pytest.param(
+            [[ToolCallDelta("move", '{"action":', 0)], *[[ToolCallDelta("", " " * 9, 0)]] * 23],
+            [],
+            id="in a call's arguments, in pieces",
+        ),
+    ],
+)
+async def test_a_model_that_writes_white_space_for_ever_is_stopped(
+    steps: list[Step], actions: list[Action]
+) -> None:
+    """It is left at once, and what it is stuck in is named, with what to do about it."""
+    llm, script = brain(*steps, 99.0, structured="json")
+    events, error = await play(llm)
+    assert isinstance(error, BadOutputError)
+    assert "white space and nothing else" in error.message
+    assert "another value of 'structured'" in error.message
+    assert actions_in(events) == actions
+    assert (script.left, now()) == ("GeneratorExit", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("closed", "actions"),
+    [
+        pytest.param([HEAD, TAIL], [SIT, HI], id="a whole answer"),
+        pytest.param([CLOSED], [SIT], id="a closed list"),
+        pytest.param([TextDelta('{"actions":[]')], [], id="nothing to do"),
+        pytest.param([TextDelta('{"type":"move","value":"sit"}')], [SIT], id="a single action"),
+    ],
+)
+async def test_white_space_behind_an_answer_ends_it(
+    closed: list[Wire], actions: list[Action]
+) -> None:
+    """Where nothing that may come changes the answer, it is complete, and the server may stop."""
+    llm, script = brain([*closed, TextDelta(SPACES)], [TextDelta(" ")], 99.0)
+    events, error = await play(llm)
+    assert error is None
+    assert actions_in(events) == actions
+    assert isinstance(events[-1], Finished)
+    assert events[-1].answer == CortexOutputModel(actions=actions)
+    assert (script.left, now()) == ("GeneratorExit", 0.0)
+
+
+async def test_the_end_that_the_server_told_counts_before_that_of_white_space() -> None:
+    """A server that says why it ended has said so, whatever it still writes."""
+    _, error = await play(brain([HEAD, TAIL, Stop("filter"), TextDelta(SPACES + " ")])[0])
+    assert isinstance(error, RefusedError)
+
+
+# --- what is no answer --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("steps", "kind", "says"),
+    [
+        pytest.param(
+            [[ThoughtDelta("Hm")], [Stop("length")]],
+            TruncatedError,
+            "spent all its tokens on thinking; raise max_tokens, or switch its thinking off",
+            id="thoughts up to the limit",
+        ),
+        pytest.param(
+            [[ThoughtDelta("Hm")], [TextDelta("{"), Stop("length")]],
+            TruncatedError,
+            "after 0 complete actions",
+            id="thoughts and the beginning of an answer",
+        ),
+        pytest.param(
+            [[ThoughtDelta("Hm")], [DONE]], BadOutputError, "it is empty", id="thoughts alone"
+        ),
+        pytest.param(
+            [[ThoughtDelta("Hm")]], TruncatedError, "before any answer", id="thoughts, then a cut"
+        ),
+        pytest.param(
+            [[Stop("length")]],
+            TruncatedError,
+            "before any answer",
+            id="the limit, without thoughts",
+        ),
+    ],
+)
+async def test_thoughts_are_no_answer(steps: list[Step], kind: type[LLMError], says: str) -> None:
+    """A model that thinks with all its tokens is told from one that is cut in its answer."""
+    events, error = await play(brain(*steps, structured="json")[0])
+    assert type(error) is kind
+    assert says in str(error)
+    assert not [event for event in events if "Hm" in str(event)]
+
+
+async def test_thoughts_before_an_answer_do_not_matter() -> None:
+    """They are neither text nor an action, and the answer counts."""
+    events, error = await play(brain([ThoughtDelta('{"actions":[]}')], [HEAD, TAIL, DONE])[0])
+    assert error is None
+    assert actions_in(events) == [SIT, HI]
+
+
+@pytest.mark.parametrize("end", [[DONE], [Stop("filter")], []], ids=["end", "filter", "cut"])
+async def test_who_declines_is_quoted_whole(end: list[Wire]) -> None:
+    """The sentence is put together of its pieces, however the stream ends."""
+    pieces = [[DeclinedDelta(text)] for text in ("I'm sorry,", " I can", "not do that.")]
+    events, error = await play(brain(*pieces, end)[0])
+    assert isinstance(error, RefusedError)
+    assert error.message == (
+        "the model declined: I'm sorry, I cannot do that.; say it in other words"
+    )
+    assert not error.retryable
+    assert events == []
+
+
+async def test_actions_before_a_refusal_stand() -> None:
+    """A model that declines in mid-answer has acted before."""
+    events, error = await play(brain([HEAD], [DeclinedDelta("No more."), DONE])[0])
+    assert isinstance(error, RefusedError)
+    assert actions_in(events) == [SIT]
+
+
+async def test_a_servers_name_is_not_the_models() -> None:
+    """Which software answers is kept apart from which model does."""
+    events, _ = await play(brain([ServedBy(server="llama.cpp")], [HEAD, TAIL, DONE])[0])
+    assert isinstance(events[-1], Finished)
+    assert events[-1].model == "asked"
 
 
 # --- the clocks ---------------------------------------------------------------------------------

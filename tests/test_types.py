@@ -17,11 +17,14 @@ from reflexarc.types import (
     ActionRefused,
     Attempt,
     CortexOutputModel,
+    DeclinedDelta,
     Finished,
     Message,
     ServedBy,
     Stop,
     TextDelta,
+    ThoughtDelta,
+    ToolCall,
     ToolCallDelta,
     Usage,
     as_object,
@@ -34,6 +37,7 @@ ATTEMPT = Attempt("MistralLLM", "m", "ok", 0.123456)
 FINISHED = Finished(CortexOutputModel(actions=[SIT]), "MistralLLM", "m", 0.123456, 2.0, None)
 VALUES = [
     *(TextDelta("a"), ToolCallDelta(), ActionReady(SIT, 0, 0.1), Stop("stop"), ServedBy("m")),
+    *(ThoughtDelta("Hm"), DeclinedDelta("No."), ToolCall("move", "{}")),
     *(ActionRefused("fly", "up", "no", 0.1), USAGE, ATTEMPT, FINISHED, Message("user", "hi")),
 ]
 
