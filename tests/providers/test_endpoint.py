@@ -500,6 +500,16 @@ async def test_at_last_no_history_is_left() -> None:
     assert [len(history_in(body)) for body in bodies] == [2, 0, 0, 0, 0]
 
 
+async def test_the_beginning_of_a_shortened_history_holds_for_a_while() -> None:
+    """It moves by several turns at once, so that a server finds it in its cache between."""
+    async with Server(TOO_LONG, *[GOOD] * 5) as server, brain(server) as llm:
+        for count in range(16, 26, 2):
+            await ask(llm, turns(count))
+        shown = [history_in(request.json) for request in server.requests]
+    beginnings = [(int(kept[0].removeprefix("turn ")), len(kept)) for kept in shown]
+    assert beginnings == [(0, 16), (8, 8), (12, 6), (12, 8), (16, 6), (16, 8)]
+
+
 def counted(tokens: int) -> Reply:
     """An answer of a server that says how many tokens it has read."""
     return Reply.stream(FIRST, "]}", usage=Usage(tokens, 9))
