@@ -25,6 +25,7 @@ def main() -> int:
             *group(pyproject, "build"),
             *group(pyproject, "dev"),
         ],
+        "requirements/bench.txt": [*group(pyproject, "bench")],
     }
     complaints = [line for name, asked in wanted.items() for line in complaints_of(name, asked)]
     for line in complaints:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from reflexarc.config import RobotConfig, Sensed
@@ -182,6 +183,7 @@ def _past(history: tuple[Message, ...], form: AnswerForm) -> list[Message]:
     return as_text(told[:first]) + written_as(told[first:])
 
 
+@lru_cache(maxsize=8)  # the same at every tick
 def _examples(examples: tuple[Sensed, ...]) -> str:
     if not examples:
         return ""
