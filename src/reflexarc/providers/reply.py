@@ -251,9 +251,7 @@ async def _read_whole(body: Body) -> list[Wire]:
             f"the server's reply is not JSON: {quote(text)}; check base_url, or try again"
         ) from None
     pieces = body.understand(reply)
-    return (
-        pieces if Stop in map(type, pieces) else [*pieces, Stop("unmarked")]
-    )
+    return pieces if Stop in map(type, pieces) else [*pieces, Stop("unmarked")]
 
 
 def _too_large() -> BadOutputError:
