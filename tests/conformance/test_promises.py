@@ -33,10 +33,11 @@ def subjects_of(name: str, target: str) -> list[Subject]:
     if vendor is not None:
         found = [Subject(kind, "http", vendor)]
     else:
-        found = [Subject(kind, "http", EMULATORS[each], is_vendor=False) for each in SELF_HOSTED]
+        servers = SELF_HOSTED + (("llama_native",) if name == "LlamaLLM" else ())
+        found = [Subject(kind, "http", EMULATORS[each], is_vendor=False) for each in servers]
     if kind.sdk is not None:
-        servers = [vendor] if vendor else [EMULATORS["llama_native"], EMULATORS["llamacpp"]]
-        found += [Subject(kind, "sdk", each, is_vendor=vendor is not None) for each in servers]
+        asked = [vendor] if vendor else [EMULATORS["llama_native"], EMULATORS["llamacpp"]]
+        found += [Subject(kind, "sdk", each, is_vendor=vendor is not None) for each in asked]
     return found
 
 

@@ -18,7 +18,7 @@ from reflexarc.errors import (
     TruncatedError,
     UnavailableError,
 )
-from reflexarc.providers.llama_sdk import read_native
+from reflexarc.providers.llama_native import read_native
 from reflexarc.testing import Reply, Server, event
 from reflexarc.types import CortexOutputModel, Stop, TextDelta, ToolCallDelta, Wire
 from reflexarc.vocabulary import ActionSpec

@@ -12,6 +12,7 @@ from contextlib import aclosing
 import aiohttp
 
 from reflexarc.llm import Request, Transport
+from reflexarc.providers.chat import read_reply
 from reflexarc.providers.connection import IDLE_S, Address, connect_error
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.reply import (
@@ -38,13 +39,19 @@ class HttpTransport(Transport):
         connections it may return another, or the same if there is none.
     dialect : Dialect
         How the server spells a request.
+    understand : callable, default read_reply
+        Reads one parsed event, or one whole reply.
     """
 
     def __init__(
-        self, locate: Callable[[Address | None], Awaitable[Address]], dialect: Dialect
+        self,
+        locate: Callable[[Address | None], Awaitable[Address]],
+        dialect: Dialect,
+        understand: Callable[[object], list[Wire]] = read_reply,
     ) -> None:
         self._locate = locate
         self._dialect = dialect
+        self._understand = understand
         self._session: aiohttp.ClientSession | None = None
         self._retirement = Retirement()
 
@@ -52,7 +59,13 @@ class HttpTransport(Transport):
         """Send a request and give out what comes back; see `Transport.send`."""
         address, response = await self._respond(self._dialect.body(request))
         try:
-            body = Body(address.base_url, response.content_type, response.content.readany, _BROKEN)
+            body = Body(
+                address.base_url,
+                response.content_type,
+                response.content.readany,
+                _BROKEN,
+                self._understand,
+            )
             self._retirement.note(response.headers)
             if response.status != 200:
                 text = (await read_at_most(body, LARGEST_ERROR)).decode("utf-8", "replace")

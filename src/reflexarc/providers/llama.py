@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reflexarc.llm import R
 from reflexarc.providers.dialect import Dialect
+from reflexarc.providers.llama_native import read_native
 from reflexarc.providers.llama_sdk import LlamaSdkTransport
 from reflexarc.providers.provider import Provider, ProviderLLM
 
@@ -26,3 +27,4 @@ class LlamaLLM(ProviderLLM[R]):
         retired={"api.llama.com": _RETIRED},
     )
     sdk = LlamaSdkTransport
+    understand = read_native

@@ -20,11 +20,12 @@ from reflexarc.decoder import Decoder, judge_any
 from reflexarc.errors import ConfigError, ContextOverflowError, LLMError, LoadingError
 from reflexarc.llm import LLM, Messages, R, Request, Transport
 from reflexarc.prompt import AnswerForm, Prompt, build_messages, instructions, read_prompt
+from reflexarc.providers.chat import read_reply
 from reflexarc.providers.dialect import Dialect, Form
 from reflexarc.providers.endpoint import Endpoint
 from reflexarc.providers.http import Address, HttpTransport
 from reflexarc.schema import WholeAnswer, answer_tool, model_instructions, strict_schema
-from reflexarc.types import Attempt, CortexOutputModel, Event, Json, Message
+from reflexarc.types import Attempt, CortexOutputModel, Event, Json, Message, Wire
 from reflexarc.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class ProviderLLM(LLM[R]):
 
     provider: ClassVar[Provider]
     sdk: ClassVar[Callable[[Address], Transport] | None] = None
+    understand: ClassVar[Callable[[object], list[Wire]]] = read_reply
     _key: SecretStr | None = None
 
     def __init__(
@@ -216,7 +218,7 @@ class ProviderLLM(LLM[R]):
         async def locate(_: Address | None) -> Address:
             return address
 
-        return HttpTransport(locate, self._dialect)
+        return HttpTransport(locate, self._dialect, type(self).understand)
 
     def _address(self, environ: Mapping[str, str]) -> tuple[Address, bool]:
         """The server with its key, and whether it is the vendor's own."""
