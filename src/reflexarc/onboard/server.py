@@ -45,6 +45,8 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SPIN_ROUNDS = "2000"
 # Prompts kept beside the slot's own; the default of 8192 is more memory than a robot has to spare.
 _CACHE_MIB = 16
+# llama.cpp writes its log in a thread of its own, and we leave without waiting for it.
+_LOG_S = 0.1
 
 
 class _CannotServeError(Exception):
@@ -116,6 +118,7 @@ def _start(order: dict[str, Any]) -> Any:
     try:
         return xllamacpp.Server(_parameters(xllamacpp.CommonParams(), order))
     except RuntimeError as error:  # a damaged file, and too little memory, say the same
+        time.sleep(_LOG_S)
         reason = (
             f"llama.cpp cannot load {path}: the file is damaged or of a kind it does not know, "
         )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from reflexarc.errors import BadRequestError, ContextOverflowError, LLMError
 from reflexarc.llm import Request
-from reflexarc.providers.dialect import Form
+from reflexarc.providers.dialect import Dialect, Form
 
 _log = logging.getLogger(__name__)
 
@@ -26,10 +26,10 @@ _HOLDING: Mapping[str, frozenset[str]] = {
 _NEVER_LEFT_OUT = frozenset({"model", "messages", "stream"}).union(*_HOLDING.values())
 _LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
-# No text has more characters a token on average; a prompt so much longer than another, but of no
+# No text has more bytes a token on average; a prompt so much longer than another, but of no
 # more tokens, was not read as a whole; and no server has less context. (Fewer tokens are told by
 # servers that leave out what they had in their cache.)
-_MOST_CHARACTERS_A_TOKEN = 8
+_MOST_BYTES_A_TOKEN = 8
 _LONGER_BY = 1.1
 _LEAST_CONTEXT = 1000
 
@@ -39,6 +39,8 @@ class Endpoint:
 
     Parameters
     ----------
+    dialect : Dialect
+        How requests to it are written.
     forms : sequence of Form
         What may hold the answer, best first.
 
@@ -50,13 +52,14 @@ class Endpoint:
         Turns of history that fit, once some did not.
     """
 
-    def __init__(self, forms: Sequence[Form]) -> None:
+    def __init__(self, dialect: Dialect, forms: Sequence[Form]) -> None:
+        self._dialect = dialect
         self.amended: dict[str, object] = {}
         self.most_turns: int | None = None
         self._forms = list(forms)
         self._form = 0
         self._dropped: set[str] = set()
-        self._longest: dict[str, tuple[int, int]] = {}  # characters and tokens of a prompt, by form
+        self._longest: dict[str, tuple[int, int]] = {}  # bytes and tokens of a prompt, by form
         self._told_of_cuts = False
 
     @property
@@ -94,13 +97,13 @@ class Endpoint:
             Whether another request may do better.
         """
         if isinstance(error, BadRequestError):
-            limits = [field for field in error.fields if field in _LIMITS]
-            if limits:  # a sentence may name the other one as well, as the remedy
-                self._rename(limits[0], request)
-            for field in error.fields:
-                if field not in _LIMITS:
-                    self._refused(field, request)
-            return bool(error.fields)
+            sent = self._dialect.body(request).keys()
+            for field in error.fields:  # of which a sentence may name others, too, as the remedy
+                if field in _LIMITS and field in sent:
+                    self._rename(field, request)
+                elif field not in _LIMITS:
+                    self._refused(field, request, is_sent=field in sent)
+            return (self.form, self.amended) != (request.form, request.amended)
         if isinstance(error, ContextOverflowError):
             return self._overflowed(request)
         return is_formless and self._ignored(request)
@@ -117,11 +120,10 @@ class Endpoint:
         tokens : int
             Of the prompt, as the server has counted them.
         """
-        size = sum(len(message.content) for message in request.messages)
+        size = sum(len(message.content.encode("utf-8", "replace")) for message in request.messages)
         longest, most = self._longest.get(request.form, (0, 0))
         cut = tokens >= _LEAST_CONTEXT and (
-            tokens * _MOST_CHARACTERS_A_TOKEN < size
-            or (tokens <= most and size > _LONGER_BY * longest)
+            tokens * _MOST_BYTES_A_TOKEN < size or (tokens <= most and size > _LONGER_BY * longest)
         )
         if not cut:
             if tokens > most:
@@ -131,19 +133,19 @@ class Endpoint:
         if not self._told_of_cuts:
             self._told_of_cuts = True
             _log.warning(
-                "The server has read %d tokens of a prompt of %d characters: it cuts the "
+                "The server has read %d tokens of a prompt of %d bytes: it cuts the "
                 "beginning off, and with it the robot's laws. Give it more context (Ollama: "
                 "OLLAMA_CONTEXT_LENGTH), or shorten the prompt or history_length.",
                 tokens,
                 size,
             )
 
-    def _refused(self, field: str, request: Request) -> None:
+    def _refused(self, field: str, request: Request, *, is_sent: bool) -> None:
         if field in _HOLDING.get(request.form, ()):
             self._drop(request.form)
         elif field == "reasoning_effort" and field not in self.amended:
             self._amend(field, "none")  # OpenAI takes tools with no other
-        elif field in request.config.extra_params or field not in _NEVER_LEFT_OUT:
+        elif field in request.config.extra_params or (is_sent and field not in _NEVER_LEFT_OUT):
             self._amend(field, None)
 
     def _rename(self, name: str, request: Request) -> None:

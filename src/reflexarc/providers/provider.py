@@ -121,7 +121,7 @@ class ProviderLLM(LLM[R]):
             )
         self.model = self._model()
         mode = config.structured
-        self._endpoint = Endpoint(self._dialect.forms if mode == "auto" else [mode])
+        self._endpoint = Endpoint(self._dialect, self._dialect.forms if mode == "auto" else [mode])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r})"
