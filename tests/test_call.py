@@ -331,7 +331,7 @@ async def test_a_model_that_writes_white_space_for_ever_is_stopped(
     llm, script = brain(*steps, 99.0, structured="json")
     events, error = await play(llm)
     assert isinstance(error, BadOutputError)
-    assert "white space and nothing else" in error.message
+    assert "more than 200 characters of white space" in error.message
     assert "another value of 'structured'" in error.message
     assert actions_in(events) == actions
     assert (script.left, now()) == ("GeneratorExit", 0.0)

@@ -17,7 +17,7 @@ PACKAGE = SRC / "reflexarc"
 
 # From the bottom up. A module may import what stands below it, and beside it if that makes no ring.
 LAYERS = (
-    ("errors", "types"),
+    ("checks", "errors", "types"),
     ("config", "messages", "scanner", "source"),
     ("actions", "decoder", "lines", "schema", "vocabulary"),
     ("prompt",),

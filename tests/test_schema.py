@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
+import pytest
 from pydantic import BaseModel, Field, create_model
 
-from reflexarc.schema import model_instructions, strict_schema
-from reflexarc.types import CortexOutputModel
+from reflexarc.errors import BadOutputError
+from reflexarc.schema import WholeAnswer, model_instructions, strict_schema
+from reflexarc.types import CortexOutputModel, TextDelta
 
 
 class Point(BaseModel):
@@ -100,3 +102,51 @@ def test_of_a_docstring_a_model_is_told_the_first_paragraph() -> None:
         x: int
 
     assert strict_schema(Documented)["description"] == "One thing, in two lines."
+
+
+class Cat(BaseModel):
+    """One kind of animal."""
+
+    kind: Literal["cat"]
+
+
+class Dog(BaseModel):
+    """Another kind."""
+
+    kind: Literal["dog"]
+
+
+class Owner(BaseModel):
+    """Somebody who has either."""
+
+    pet: Cat | Dog = Field(discriminator="kind")
+
+
+def test_a_tagged_union_is_written_as_servers_take_it() -> None:
+    """Strict servers know ``anyOf``, and nothing of ``oneOf`` and ``discriminator``."""
+    text = json.dumps(strict_schema(Owner))
+    assert '"anyOf"' in text
+    assert "oneOf" not in text
+    assert "discriminator" not in text
+
+
+@pytest.mark.parametrize("text", ['{"error":"I cannot"}', '{"type":"object","properties":{}}'])
+def test_an_object_without_any_field_asked_for_is_no_answer(text: str) -> None:
+    """A model whose fields all have defaults is not answered by whatever object comes."""
+
+    class Mood(BaseModel):
+        mood: str = "calm"
+
+    decoder = WholeAnswer(Mood)
+    decoder.feed(TextDelta(text))
+    with pytest.raises(BadOutputError, match="none of the fields mood"):
+        decoder.close("finished")
+    empty = WholeAnswer(Mood)
+    empty.feed(TextDelta("{}"))
+    empty.close("finished")
+    assert empty.answer(Mood) == Mood()
+
+
+def test_a_tool_is_asked_for_in_words() -> None:
+    """Who is to call a tool is not told to write an object and nothing else."""
+    assert "calling the tool answer" in model_instructions(strict_schema(Owner), "tools")

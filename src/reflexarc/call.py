@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import BaseModel
@@ -36,6 +37,8 @@ from reflexarc.vocabulary import Refusal
 
 MOST_BLANK = 200
 """White space in a row, in characters, after which a model is taken to be stuck."""
+
+_BLANK = re.compile(rf"\s{{{MOST_BLANK + 1}}}")
 
 _ENDINGS: Mapping[str, Ending] = {"stop": "finished", "length": "length", "unmarked": "unmarked"}
 
@@ -92,6 +95,7 @@ class Call:
         self._first_action_s: float | None = None
         self._ready = 0
         self._blank = 0  # white space at the end of what has arrived
+        self._is_stuck = False
         self._has_thought = False
         self._declined = ""
         self.over = False
@@ -104,10 +108,15 @@ class Call:
         return self._ready > 0
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the server has said that the answer is complete."""
+        return self._stop is not None
+
+    @property
     def is_formless(self) -> bool:
         """Whether the answer, over by itself, had nothing in it of what was asked for."""
         ended = self._stop is not None and self._stop.reason == "stop"
-        return self._blank > MOST_BLANK or (ended and self._decoder.is_formless)
+        return self._is_stuck or (ended and self._decoder.is_formless)
 
     def take(self, batch: Sequence[Wire], now: float) -> Iterator[Event]:
         """Take a batch from the transport.
@@ -150,6 +159,7 @@ class Call:
                 self.model = piece.model or self.model
                 self.server = piece.server or self.server
             elif isinstance(piece, ThoughtDelta):
+                self.clocks.progress()
                 self._has_thought = True
             elif isinstance(piece, DeclinedDelta):
                 self._declined += piece.text
@@ -158,19 +168,20 @@ class Call:
 
     def _watch(self, text: str) -> None:
         """Stop a model that has begun to write white space and will not end."""
-        if not text[-1:].isspace():
-            self._blank = 0
+        if not self._blank and len(text) <= MOST_BLANK and not text[-1:].isspace():
+            return  # almost always
+        is_stuck = _BLANK.search(" " * self._blank + text)
+        kept = text.rstrip()
+        self._blank = len(text) - len(kept) + (0 if kept else self._blank)
+        if is_stuck is None:
             return
-        written = len(text.rstrip())
-        self._blank = len(text) - written + (0 if written else self._blank)
-        if self._blank <= MOST_BLANK:
-            return
+        self._is_stuck = True
         if self._decoder.is_complete:
             self.over = True
             self._stop = self._stop or Stop("stop")
             return
         raise BadOutputError(
-            f"the model writes white space and nothing else, {self._blank} characters of it; "
+            f"the model has written more than {MOST_BLANK} characters of white space in a row; "
             "try another value of 'structured'"
         )
 

@@ -6,88 +6,27 @@ read where a file is, or handed in; nothing else here looks at it.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    SecretStr,
     ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from reflexarc.checks import ApiKey, BaseUrl, ExtraParams, NoBool, Seconds
 from reflexarc.errors import ConfigError, did_you_mean
 from reflexarc.source import Source, expand
 from reflexarc.types import Action, as_object
 
 M = TypeVar("M", bound=BaseModel)
-
-
-def _check_base_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("is not a URL; write it as http://host:port/v1")
-    if "@" in parts.netloc:
-        raise ValueError("has a user or password in it; write the key as api_key")
-    if parts.port == 0 or any(map(str.isspace, url)):  # asking for the port checks it, too
-        raise ValueError("has a port or white space that no URL has")
-    return url.rstrip("/")
-
-
-def _refuse_bool(value: object) -> object:
-    if isinstance(value, bool):  # pydantic would take it for 1 or 0
-        raise ValueError("must be a number, not true or false")
-    return value
-
-
-def _check_seconds(seconds: float) -> float:
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise ValueError("must be a number of seconds above 0")
-    return seconds
-
-
-def check_key(key: SecretStr) -> SecretStr:
-    """Refuse what cannot be a key, before it is put into a header.
-
-    Parameters
-    ----------
-    key : SecretStr
-        From a file or the environment.
-
-    Returns
-    -------
-    SecretStr
-        The same.
-
-    Raises
-    ------
-    ValueError
-        Says what is wrong, and nothing of the key.
-    """
-    text = key.get_secret_value()
-    if not text.strip():
-        raise ValueError("is empty; write the key, ${VARIABLE}, or leave the line out")
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(
-            "holds a space, line break or other character that no key has; copy it again"
-        )
-    return key
-
-
-_NoBool = BeforeValidator(_refuse_bool)
-
-Seconds = Annotated[float, _NoBool, AfterValidator(_check_seconds)]
-BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
-ApiKey = Annotated[SecretStr, AfterValidator(check_key)]
 
 
 class _Frozen(BaseModel):
@@ -153,14 +92,14 @@ class LLMConfig(_Frozen):
     timeout: Seconds = 10.0
     first_action_timeout: Seconds | None = None
     stall_timeout: Seconds = 5.0
-    max_tokens: Annotated[int, _NoBool] = Field(default=512, gt=0)
-    temperature: Annotated[float | None, _NoBool] = Field(default=None, ge=0, le=2)
-    seed: Annotated[int | None, _NoBool] = Field(default=None, ge=0)
+    max_tokens: Annotated[int, NoBool] = Field(default=512, gt=0)
+    temperature: Annotated[float | None, NoBool] = Field(default=None, ge=0, le=2)
+    seed: Annotated[int | None, NoBool] = Field(default=None, ge=0)
     transport: Literal["auto", "sdk", "http"] = "auto"
     structured: Literal["auto", "schema", "tools", "json", "grammar"] = "auto"
-    history_length: Annotated[int, _NoBool] = Field(default=0, ge=0)
+    history_length: Annotated[int, NoBool] = Field(default=0, ge=0)
     agent_name: str = "IRIS"
-    extra_params: dict[str, Any] = Field(default_factory=dict)
+    extra_params: ExtraParams = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -268,7 +207,7 @@ class RobotConfig(_Frozen):
     """
 
     name: str
-    hertz: Annotated[float, _NoBool] = Field(gt=0, le=1000)
+    hertz: Annotated[float, NoBool] = Field(gt=0, le=1000)
     system_prompt_base: str = ""
     system_governance: str = ""
     system_prompt_examples: str = ""

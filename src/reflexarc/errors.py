@@ -233,6 +233,12 @@ class BadRequestError(LLMError):
     kind = "bad_request"
     fields: tuple[str, ...] = ()
 
+    def hide(self, secret: str) -> None:
+        """Blot a secret out of the message, and drop fields that are one."""
+        super().hide(secret)
+        if self.fields:
+            self.fields = tuple(field for field in self.fields if secret not in field)
+
 
 class ContextOverflowError(LLMError):
     """The prompt is longer than the model's context."""

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from reflexarc.errors import ConfigError
 from reflexarc.scanner import parse
-from reflexarc.types import Json, Message, Role, ToolCall, as_object
+from reflexarc.types import Json, Message, Role, ToolCall, as_object, objects_in
 
 _ROLES: Mapping[str, Role] = {
     "system": "system",
@@ -53,7 +53,7 @@ def read_message(given: Message | Mapping[str, Any]) -> Message:
     role = _ROLES.get(named) if isinstance(named, str) else None
     if role is None:
         raise ConfigError(f"a message has the role {named!r}; it needs one of {', '.join(_ROLES)}")
-    calls = tuple(_call(call) for call in _objects(given.get("tool_calls")))
+    calls = tuple(_call(call) for call in objects_in(given.get("tool_calls")))
     content = given.get("content")
     if content is None and calls:
         content = ""
@@ -93,11 +93,6 @@ def _call(call: Json) -> ToolCall:
         raise ConfigError("a tool call in messages has no name; write function: {name, arguments}")
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
     return ToolCall(name, text, str(call.get("id") or ""))
-
-
-def _objects(value: object) -> list[Json]:
-    items = cast("list[object]", value) if isinstance(value, list | tuple) else []
-    return [found for item in items if (found := as_object(item)) is not None]
 
 
 def merged(turns: Iterable[Message]) -> list[Message]:

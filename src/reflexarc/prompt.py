@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from reflexarc.config import RobotConfig, Sensed
 from reflexarc.messages import as_calls, as_text, merged, read_message
-from reflexarc.types import Action, Message
+from reflexarc.types import Action, Message, whole_characters
 from reflexarc.vocabulary import Vocabulary
 
 AnswerForm = Literal["json", "tools"]
@@ -165,7 +165,10 @@ def build_messages(
         else:
             turns.append(message)
     text = "\n\n".join(part.strip() for part in system if part.strip())
-    return (*([Message("system", text)] if text else []), *merged(turns))
+    messages = [*([Message("system", text)] if text else []), *merged(turns)]
+    return tuple(
+        replace(message, content=whole_characters(message.content)) for message in messages
+    )
 
 
 def _past(history: tuple[Message, ...], form: AnswerForm) -> list[Message]:

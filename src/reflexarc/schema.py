@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -38,11 +38,11 @@ def _strict(node: object, *, names_properties: bool = False) -> object:
         return node
     fields = cast("dict[str, object]", node)
     strict = {
-        key: _strict(
+        ("anyOf" if key == "oneOf" and not names_properties else key): _strict(
             value, names_properties=key in {"properties", "$defs"} and not names_properties
         )
         for key, value in fields.items()
-        if names_properties or key not in {"title", "default"}
+        if names_properties or key not in {"title", "default", "discriminator"}
     }
     properties = strict.get("properties")
     if not names_properties and isinstance(properties, dict):
@@ -76,18 +76,22 @@ def answer_tool(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def model_instructions(schema: dict[str, Any]) -> str:
+def model_instructions(schema: dict[str, Any], form: Literal["json", "tools"] = "json") -> str:
     """What a model is told where its answer is an object of a schema.
 
     Parameters
     ----------
     schema : dict
         JSON Schema of the answer.
+    form : {"json", "tools"}, default "json"
+        Whether it writes the object, or calls `answer_tool` with it.
 
     Returns
     -------
     str
     """
+    if form == "tools":
+        return "Answer by calling the tool answer, once."
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     return f"Answer with one JSON object and nothing else. It fits this JSON Schema:\n{text}"
 
@@ -104,6 +108,8 @@ class WholeAnswer(Decoder):
     def __init__(self, output_model: type[BaseModel]) -> None:
         super().__init__()
         self._output_model = output_model
+        fields = output_model.model_fields
+        self._names = fields.keys() | {field.alias for field in fields.values() if field.alias}
         self._scanner = Scanner(items=False)
         self._arguments = Scanner(items=False)
         self._answer: BaseModel | None = None
@@ -132,12 +138,20 @@ class WholeAnswer(Decoder):
     def _scan(self, scanner: Scanner, text: str) -> list[Action | Refusal]:
         for kind, root in scanner.feed(text):
             if kind == "root" and self._answer is None:
-                try:
-                    self._answer = self._output_model.model_validate(parse(root))
-                except ValidationError as error:
-                    self._mistake = mistake_in(error)
-                    self._is_echo = "properties" in (as_object(parse(root)) or {})
+                self._try(parse(root))
         return []
+
+    def _try(self, root: object) -> None:
+        """Take an object for the answer if it fits, and has any of the fields asked for."""
+        fields = as_object(root) or {}
+        self._is_echo = "properties" in fields
+        if fields and not fields.keys() & self._names:
+            self._mistake = f"it has none of the fields {', '.join(sorted(self._names))}"
+            return
+        try:
+            self._answer = self._output_model.model_validate(root)
+        except ValidationError as error:
+            self._mistake = mistake_in(error)
 
     def close(self, ending: Ending) -> list[Action | Refusal]:
         """End the answer; see `Decoder.close`."""

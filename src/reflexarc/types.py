@@ -29,6 +29,23 @@ def as_object(value: object) -> Json | None:
     return cast("Json", value) if isinstance(value, dict) else None
 
 
+def objects_in(value: object) -> list[Json]:
+    """Narrow parsed JSON to the objects in a list.
+
+    Parameters
+    ----------
+    value : object
+        Parsed JSON.
+
+    Returns
+    -------
+    list of dict
+        Empty if it is no list.
+    """
+    items = cast("list[object]", value) if isinstance(value, list | tuple) else []
+    return [found for item in items if (found := as_object(item)) is not None]
+
+
 def whole_characters(text: str) -> str:
     """Join the halves of characters that were written as two, and replace those that stand alone.
 

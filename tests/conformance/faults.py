@@ -527,10 +527,10 @@ ANSWERS = (
     )),
     Fault(27, "White space to the limit", (
         Case("", of("faults/whitespace_run.json"),
-             Fails("bad_output", "white space and nothing else", retryable=True),
+             Fails("bad_output", "characters of white space", retryable=True),
              settings=SCHEMA),
         Case("streamed, after an action", stream(FIRST, *["\n \t "] * 60, 60.0),
-             Fails("bad_output", "white space and nothing else", (SIT,), True), settings=SCHEMA),
+             Fails("bad_output", "characters of white space", (SIT,), True), settings=SCHEMA),
         Case("streamed, after the answer", stream(FIRST, SECOND, *["\n \t "] * 60, 60.0),
              Recovered(BOTH, "the list was closed")),
         Case("asked for in another way", (*stream('{"actions":[', *["\n \t "] * 60, 60.0), GOOD),
@@ -951,9 +951,9 @@ INTRODUCTION = """\
 # Faults
 
 Everything that was seen to go wrong between a robot and a model, and what becomes of the call. Each
-line is played to the client over a real socket on every test run: whole and in pieces, down to
-single bytes, through our own client and, where they speak to such a server, through the SDKs of
-Mistral and Meta.
+line is played to the client over a real socket on every test run, whole and in pieces: of 16,384, 7
+and 1 bytes by our own client (single bytes only of shorter replies), and in two sizes through the
+SDKs of Mistral and Meta, where they speak to such a server.
 
 **recovered** means that the call ends well: every action of the answer is given out once, in order,
 and nobody has to do anything. **error** means that the call ends in an error of that kind (see

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from reflexarc.config import LLMConfig
-from reflexarc.errors import DeadlineError, LLMError
+from reflexarc.errors import BadOutputError, BadRequestError, DeadlineError, LLMError
 from reflexarc.providers.llama import LlamaLLM
 from reflexarc.providers.mistral import MistralLLM
 from reflexarc.providers.provider import ProviderLLM
@@ -216,16 +216,61 @@ async def test_a_field_that_is_refused_is_left_out_from_then_on(
             {"max_completion_tokens": 9},
             id="a sentence that names the remedy, too",
         ),
-        pytest.param([openai("max_tokens"), openai("max_completion_tokens")], {}, id="neither"),
     ],
 )
 async def test_the_token_limit_goes_by_its_other_name(refusals: list[Reply], limits: Json) -> None:
-    """A limit that is refused by one name is sent by the other, and at last not at all."""
+    """A limit that is refused by one name is sent by the other."""
     outcomes, bodies = await calls(*refusals, GOOD, GOOD, asks=2, max_tokens=9)
     assert [outcome.kind for outcome in outcomes] == ["ok", "ok"]
     for body in bodies[-2:]:
         assert {name: body[name] for name in body if name.startswith("max_")} == limits
     assert bodies[0]["max_tokens"] == 9
+
+
+async def test_there_is_always_a_limit() -> None:
+    """Where both names are refused it is the value that is, and the server's sentence is told."""
+    refusals = [openai("max_tokens"), openai("max_completion_tokens")]
+    outcomes, bodies = await calls(*refusals, GOOD, asks=2, max_tokens=9)
+    assert [outcome.kind for outcome in outcomes] == ["bad_request", "ok"]
+    assert all(body.keys() & {"max_tokens", "max_completion_tokens"} for body in bodies)
+
+
+async def test_a_server_that_never_has_enough_is_left() -> None:
+    """A server that names another field each time, or ignores every form, costs a few requests."""
+    settings = {"extra_params": {f"field_{number}": 1 for number in range(50)}}
+    refusals = [openai(f"field_{number}") for number in range(50)]
+    outcomes, bodies = await calls(*refusals, asks=1, **settings)
+    assert outcomes[0].kind == "bad_request"
+    assert len(bodies) <= 12
+
+
+async def test_calls_side_by_side_do_not_push_each_other_round() -> None:
+    """Many calls at once to a server that ignores every form walk its forms once each."""
+    async with Server(route=lambda _: Reply.stream("I would rather not.")) as server:
+        async with brain(server) as llm:
+            answers = await asyncio.gather(
+                *(llm.ask("sit!") for _ in range(10)), return_exceptions=True
+            )
+        assert all(isinstance(answer, BadOutputError) for answer in answers)
+        assert len(server.requests) <= 10 * 5
+
+
+async def test_a_key_is_in_no_field() -> None:
+    """A server that names the key as the field at fault shows it nowhere."""
+    key = "some-secret-key-1"
+    reply = Reply.json({"error": {"message": "no", "param": key}}, 400)
+    async with Server(reply) as server, brain(server, api_key=key) as llm:
+        with pytest.raises(BadRequestError) as caught:
+            await llm.ask("sit!")
+    assert key not in str(caught.value.to_dict())
+
+
+async def test_what_was_given_up_is_tried_again_in_time() -> None:
+    """One odd answer does not decide for ever: after some good ones the best form is back."""
+    prose = Reply.stream("I would rather not.")
+    _, bodies = await calls(prose, *[GOOD] * 18, asks=18)
+    forms = [form_of(body) for body in bodies]
+    assert forms == ["schema", *["tools"] * 16, "schema", "schema"]
 
 
 async def test_a_model_that_reasons_is_told_not_to() -> None:

@@ -240,7 +240,7 @@ def test_a_phrase_decides_where_there_is_no_code(status: int, said: str, kind: s
         ("refusals/deepseek_400_format.json", ("response_format",)),
         ("refusals/deepseek_400_json_word.json", ("response_format", "json_object")),
         ("refusals/gemini_400_field.json", ("prompt_cache_key",)),
-        ("refusals/llamacpp_400_grammar_tools.json", ("grammar", "tools")),
+        ("refusals/llamacpp_400_grammar_tools.json", ("grammar",)),
         ("refusals/lmstudio_400_toolchoice.json", ("tool_choice",)),
         ("refusals/openai_400_json_word.json", ("messages",)),
         ("refusals/openai_400_schema.json", ("response_format",)),
@@ -260,7 +260,8 @@ def test_knows_which_field_a_server_refuses(name: str, fields: tuple[str, ...]) 
     [
         ({"error": {"param": "messages[0].content", "message": "top_p"}}, ("messages",)),
         ({"error": {"param": "tools.0.function", "message": ""}}, ("tools",)),
-        ({"error": {"param": None, "message": "'top_p'; top_p or seed?"}}, ("top_p", "seed")),
+        ({"error": {"param": None, "message": "'top_p'; top_p or 'seed'?"}}, ("top_p", "seed")),
+        ({"error": "a person said: bring the tools, the temperature is high"}, ()),
         ({"error": {"param": "", "message": "no"}}, ()),
         ({"error": {"param": 7, "message": "no"}}, ()),
         ({"detail": [{"loc": ["body", "seed"]}, {"loc": ["body", "top_k", 0]}]}, ("seed", "top_k")),

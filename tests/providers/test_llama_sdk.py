@@ -144,7 +144,17 @@ def progress(**delta: Any) -> dict[str, Any]:
         ({"event": {"event_type": "complete", "stop_reason": "tool_calls"}}, [Stop("stop")]),
         ({"event": {"event_type": "complete", "stop_reason": "length"}}, [Stop("length")]),
         ({"event": {"event_type": "complete"}}, [Stop("unmarked")]),
-        ({"event": {"event_type": "metrics", "metrics": []}}, [Usage(0, 0)]),
+        ({"event": {"event_type": "metrics", "metrics": []}}, []),
+        (
+            {"event": {"metrics": [{"metric": "num_prompt_tokens", "value": "n/a"}, 7]}},
+            [Usage(0, 0)],
+        ),
+        ({"event": {"delta": "hello"}}, []),
+        ({"event": {"delta": {"text": 5}}}, []),
+        (
+            {"completion_message": {"content": "a", "tool_calls": 1}},
+            [TextDelta("a"), Stop("unmarked")],
+        ),
         ({"completion_message": {"content": None}}, [Stop("unmarked")]),
         (
             {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]},

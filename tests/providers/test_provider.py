@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from reflexarc.config import LLMConfig
 from reflexarc.errors import BadOutputError, ConfigError
@@ -443,3 +443,32 @@ def test_making_one_opens_nothing() -> None:
     llm = MistralLLM[CortexOutputModel](config(api_key="sk-secret"), environ={})
     assert repr(llm) == "MistralLLM(model='mistral-small-latest')"
     assert "sk-secret" not in f"{llm!r}{llm.config!r}{vars(llm)!r}"
+
+
+class Thinking(CortexOutputModel):
+    """Actions, and a thought that nobody asks for."""
+
+    thought: str
+
+
+def test_a_model_that_needs_more_than_actions_is_refused() -> None:
+    """What could fail only after the robot has acted is told before."""
+    made = config(base_url="http://127.0.0.1:9", model="m")
+    with pytest.raises(ConfigError, match="Thinking needs thought"):
+        LlamaLLM[Thinking](made, vocabulary=VOCABULARY, output_model=Thinking, environ={})
+
+
+def test_a_model_that_is_no_object_is_refused() -> None:
+    """A list or a number has no place in an answer that is one object."""
+    made = config(base_url="http://127.0.0.1:9", model="m")
+    with pytest.raises(ConfigError, match="is no object; put its value into a field"):
+        LlamaLLM[Any](made, output_model=RootModel[list[int]], environ={})
+
+
+async def test_half_a_character_is_sent_as_none() -> None:
+    """What was sensed may hold half an emoji; every transport can send it."""
+    async with Server(GOOD) as server:
+        made = config(base_url=server.base_url, model="m")
+        async with LlamaLLM[CortexOutputModel](made, vocabulary=VOCABULARY, environ={}) as llm:
+            await llm.ask("You see \ud83d.")
+        assert server.requests[0].json["messages"][-1]["content"] == "You see \ufffd."

@@ -25,6 +25,7 @@ from reflexarc.types import (
     Usage,
     Wire,
     as_object,
+    objects_in,
 )
 
 _STOPS: Mapping[str, Literal["stop", "length", "filter", "error"]] = {
@@ -75,7 +76,7 @@ def read_reply(reply: object) -> list[Wire]:
     pieces: list[Wire] = []
     if isinstance(model := body.get("model"), str) and model:
         pieces.append(_served_by(model))
-    for choice in _objects(cast("object", choices))[:1]:
+    for choice in objects_in(cast("object", choices))[:1]:
         pieces += _choice(choice)
     if body.get("usage"):
         pieces += _usage(body)
@@ -101,7 +102,7 @@ def _choice(choice: Json) -> list[Wire]:
     if content := message.get("content"):
         pieces += _content(content)
     if calls := message.get("tool_calls"):
-        pieces += [_tool_call(call) for call in _objects(calls)]
+        pieces += [read_tool_call(call) for call in objects_in(calls)]
     if refusal := message.get("refusal"):
         pieces.append(DeclinedDelta(str(refusal)))
     if reason := choice.get("finish_reason"):
@@ -114,9 +115,9 @@ def _content(content: object) -> list[Wire]:
     if isinstance(content, str):
         return [TextDelta(content)] if content else []
     pieces: list[Wire] = []
-    for part in _objects(content):
+    for part in objects_in(content):
         if part.get("type") == "thinking":
-            thoughts = _objects(part.get("thinking"))
+            thoughts = objects_in(part.get("thinking"))
             pieces += [ThoughtDelta(text) for text in map(_text, thoughts) if text]
         elif text := _text(part):
             pieces.append(TextDelta(text))
@@ -128,7 +129,18 @@ def _text(part: Json) -> str:
     return text if isinstance(text, str) and part.get("type") == "text" else ""
 
 
-def _tool_call(call: Json) -> ToolCallDelta:
+def read_tool_call(call: Json) -> ToolCallDelta:
+    """Read a tool call, or a piece of one.
+
+    Parameters
+    ----------
+    call : dict
+        As servers write it; anything may be missing.
+
+    Returns
+    -------
+    ToolCallDelta
+    """
     function = as_object(call.get("function")) or {}
     name, arguments = function.get("name"), function.get("arguments")
     index, id_ = call.get("index"), call.get("id")
@@ -138,12 +150,6 @@ def _tool_call(call: Json) -> ToolCallDelta:
         index=index if isinstance(index, int) else None,
         id=id_ if isinstance(id_, str) else None,
     )
-
-
-def _objects(value: object) -> list[Json]:
-    """The objects in what should be a list of them."""
-    items = cast("list[object]", value) if isinstance(value, list) else []
-    return [found for item in items if (found := as_object(item)) is not None]
 
 
 def _usage(body: Json) -> list[Wire]:

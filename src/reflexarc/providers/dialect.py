@@ -54,6 +54,8 @@ class Dialect:
         among what it has read before.
     forms : tuple of {"grammar", "schema", "tools", "json", "text"}
         What holds an answer here, best first; the default is all but a grammar.
+    shows_calls : bool, default True
+        Whether past tool calls may be shown as calls; Gemini wants its own signature back with each.
     added : mapping of str to object, default {}
         Fields that every request has.
     models : tuple of ModelFacts, default ()
@@ -66,6 +68,7 @@ class Dialect:
     must_call: str = "required"
     cache_key: bool = False
     forms: tuple[Form, ...] = ("schema", "tools", "json", "text")
+    shows_calls: bool = True
     added: Mapping[str, object] = field(default_factory=dict[str, object])
     models: tuple[ModelFacts, ...] = ()
 

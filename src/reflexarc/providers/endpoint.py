@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from reflexarc.errors import BadRequestError, ContextOverflowError, LLMError
 from reflexarc.llm import Request
 from reflexarc.providers.dialect import Dialect, Form
+from reflexarc.types import Json
 
 _log = logging.getLogger(__name__)
 
@@ -26,12 +27,16 @@ _HOLDING: Mapping[str, frozenset[str]] = {
 _NEVER_LEFT_OUT = frozenset({"model", "messages", "stream"}).union(*_HOLDING.values())
 _LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
-# No text has more bytes a token on average; a prompt so much longer than another, but of no
-# more tokens, was not read as a whole; and no server has less context. (Fewer tokens are told by
+# No text has more bytes a token on average; a prompt so much longer than another, but of about
+# as many tokens, was not read as a whole; and no server has less context. (Fewer tokens are told by
 # servers that leave out what they had in their cache.)
 _MOST_BYTES_A_TOKEN = 8
 _LONGER_BY = 1.1
+_LEVEL = 0.9
 _LEAST_CONTEXT = 1000
+
+# Answers after which what was given up is tried again, doubled each time that it is given up.
+_PATIENCE = 8
 
 
 class Endpoint:
@@ -43,6 +48,8 @@ class Endpoint:
         How requests to it are written.
     forms : sequence of Form
         What may hold the answer, best first.
+    renames : bool, default True
+        Whether the token limit can be sent by its other name.
 
     Attributes
     ----------
@@ -52,8 +59,9 @@ class Endpoint:
         Turns of history that fit, once some did not.
     """
 
-    def __init__(self, dialect: Dialect, forms: Sequence[Form]) -> None:
+    def __init__(self, dialect: Dialect, forms: Sequence[Form], *, renames: bool = True) -> None:
         self._dialect = dialect
+        self._renames = renames
         self.amended: dict[str, object] = {}
         self.most_turns: int | None = None
         self._forms = list(forms)
@@ -61,6 +69,8 @@ class Endpoint:
         self._dropped: set[str] = set()
         self._longest: dict[str, tuple[int, int]] = {}  # bytes and tokens of a prompt, by form
         self._told_of_cuts = False
+        self._good = 0  # answers since the last step down
+        self._patience = _PATIENCE
 
     @property
     def form(self) -> Form:
@@ -97,39 +107,50 @@ class Endpoint:
             Whether another request may do better.
         """
         if isinstance(error, BadRequestError):
-            sent = self._dialect.body(request).keys()
+            sent = self._dialect.body(request)
             for field in error.fields:  # of which a sentence may name others, too, as the remedy
                 if field in _LIMITS and field in sent:
                     self._rename(field, request)
                 elif field not in _LIMITS:
-                    self._refused(field, request, is_sent=field in sent)
+                    self._refused(field, request, sent)
             return (self.form, self.amended) != (request.form, request.amended)
         if isinstance(error, ContextOverflowError):
             return self._overflowed(request)
         return is_formless and self._ignored(request)
 
-    def count(self, request: Request, tokens: int) -> None:
-        """Learn from the server's own count whether it has read the whole prompt.
+    def answered(self, request: Request, tokens: int) -> None:
+        """Learn from an answer, and from the server's count whether it has read all of the prompt.
 
-        Some cut a prompt that is too long, at its beginning, and answer with status 200.
+        Some cut a prompt that is too long, at its beginning, and answer with status 200. What was
+        given up without a refusal is tried again after some answers, each time after twice as many.
 
         Parameters
         ----------
         request : Request
             As it was sent.
         tokens : int
-            Of the prompt, as the server has counted them.
+            Of the prompt, as the server has counted them; 0 if it has not.
         """
         size = sum(len(message.content.encode("utf-8", "replace")) for message in request.messages)
-        longest, most = self._longest.get(request.form, (0, 0))
-        cut = tokens >= _LEAST_CONTEXT and (
-            tokens * _MOST_BYTES_A_TOKEN < size or (tokens <= most and size > _LONGER_BY * longest)
-        )
-        if not cut:
-            if tokens > most:
-                self._longest[request.form] = size, tokens
+        if self._is_cut(request.form, size, tokens):
+            self._overflowed(request)
+            self._tell_of_cuts(size, tokens)
             return
-        self._overflowed(request)
+        self._good += 1
+        if self._good >= self._patience and (self._form or self.most_turns is not None):
+            self._good = self._form = 0
+            self.most_turns = 2 * self.most_turns + 2 if self.most_turns is not None else None
+
+    def _is_cut(self, form: str, size: int, tokens: int) -> bool:
+        longest, most = self._longest.get(form, (0, 0))
+        if tokens > most:
+            self._longest[form] = size, tokens
+        if tokens < _LEAST_CONTEXT:
+            return False
+        is_level = _LEVEL * most <= tokens <= most and size > _LONGER_BY * longest
+        return is_level or tokens * _MOST_BYTES_A_TOKEN < size
+
+    def _tell_of_cuts(self, size: int, tokens: int) -> None:
         if not self._told_of_cuts:
             self._told_of_cuts = True
             _log.warning(
@@ -140,25 +161,33 @@ class Endpoint:
                 size,
             )
 
-    def _refused(self, field: str, request: Request, *, is_sent: bool) -> None:
+    def _step_down(self) -> None:
+        self._good = 0
+        self._patience *= 2
+
+    def _refused(self, field: str, request: Request, sent: Json) -> None:
         if field in _HOLDING.get(request.form, ()):
             self._drop(request.form)
-        elif field == "reasoning_effort" and field not in self.amended:
+        elif field == "reasoning_effort" and sent.get(field) != "none":
             self._amend(field, "none")  # OpenAI takes tools with no other
-        elif field in request.config.extra_params or (is_sent and field not in _NEVER_LEFT_OUT):
+        elif field in request.config.extra_params or (
+            field in sent and field not in _NEVER_LEFT_OUT
+        ):
             self._amend(field, None)
 
     def _rename(self, name: str, request: Request) -> None:
-        """Send the token limit by its other name, and if that is refused too, not at all."""
+        """Send the token limit by its other name; there is always one."""
         other = _LIMITS[name]
-        self._amend(name, None)
-        self.amended.setdefault(other, request.config.max_tokens)
+        if self._renames and other not in self.amended:
+            self._amend(name, None)
+            self.amended[other] = request.config.max_tokens
 
     def _ignored(self, request: Request) -> bool:
         """Go to the next form; after the last one the model is to blame, so back to the first."""
         if request.form == self.form:
             last = self._form == len(self._forms) - 1
             self._form = 0 if last else self._form + 1
+            self._step_down()
             if last:
                 return False
             _log.warning("The server ignores '%s'; asking by '%s' now.", request.form, self.form)
@@ -167,7 +196,9 @@ class Endpoint:
     def _overflowed(self, request: Request) -> bool:
         """Show half as many turns from now on; whether there were any."""
         if request.turns:
-            self.most_turns = min(request.turns // 2, self.most_turns or request.turns)
+            half = request.turns // 2
+            self.most_turns = half if self.most_turns is None else min(half, self.most_turns)
+            self._step_down()
         return request.turns > 0
 
     def _drop(self, form: str) -> None:

@@ -26,7 +26,7 @@ from reflexarc.errors import (
     UnavailableError,
     quote,
 )
-from reflexarc.types import Json, as_object
+from reflexarc.types import Json, as_object, objects_in
 
 # Codes and types that say more than the status does. Sources: OpenAI's error guide, llama.cpp's
 # server README, xAI, Gemini and Mistral replies as publicly recorded; read 2026-11.
@@ -95,7 +95,8 @@ _ADVICE: Mapping[type[LLMError], str] = {
     ServerError: "try again, or name another provider",
 }
 
-# Fields of a request that a server may name only in a sentence; no other word counts as one.
+# Fields of a request that a server may name only in a sentence. A plain word counts if it is
+# quoted: a sentence may repeat what a person has said, about tools or the temperature.
 _FIELDS = frozenset(
     {
         *("frequency_penalty", "grammar", "json_object", "json_schema", "max_completion_tokens"),
@@ -104,7 +105,7 @@ _FIELDS = frozenset(
         *("stream_options", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p"),
     }
 )
-_WORD = re.compile(r"[a-z][a-z_]+")
+_WORD = re.compile(r"""[a-z]+(?:_[a-z]+)+|(?<=['"`])[a-z]+|\bgrammar\b""")
 
 
 class _Said(NamedTuple):
@@ -170,7 +171,7 @@ def _read(body: object) -> _Said:
     error = as_object(outer.get("error")) or outer
     said: object = error.get("message") or error.get("detail") or outer.get("error") or ""
     text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
-    details = _objects(error.get("details"))
+    details = objects_in(error.get("details"))
     codes = [error.get(name) for name in ("code", "type", "status", "error_type")]
     codes += [detail.get("reason") for detail in details]
     waits = (_seconds(detail.get("retryDelay")) for detail in details)
@@ -187,7 +188,7 @@ def _structured(error: Json, said: object) -> list[str]:
     param = error.get("param")
     if isinstance(param, str) and param:
         return [re.split(r"[.\[]", param)[0]]
-    problems = _objects((as_object(said) or {}).get("detail")) or _objects(said)
+    problems = objects_in((as_object(said) or {}).get("detail")) or objects_in(said)
     places = (problem.get("loc") for problem in problems)
     paths = [cast("list[object]", place) for place in places if isinstance(place, list)]
     return [str(path[1]) for path in paths if len(path) > 1]
@@ -195,11 +196,6 @@ def _structured(error: Json, said: object) -> list[str]:
 
 def _in_words(text: str) -> Iterator[str]:
     return (word for word in dict.fromkeys(_WORD.findall(text)) if word in _FIELDS)
-
-
-def _objects(value: object) -> list[Json]:
-    items = cast("list[object]", value) if isinstance(value, list) else []
-    return [found for item in items if (found := as_object(item)) is not None]
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -6,11 +6,11 @@ reply says which one a server speaks, the address does not.
 
 from __future__ import annotations
 
-from typing import cast
-
-from reflexarc.providers.chat import read_reply
+from reflexarc.providers.chat import read_reply, read_tool_call
 from reflexarc.providers.failure import read_error
-from reflexarc.types import Json, Stop, TextDelta, ToolCallDelta, Usage, Wire, as_object
+from reflexarc.types import Json, Stop, TextDelta, Usage, Wire, as_object, objects_in
+
+_MANY = 1 << 40  # more tokens than that are none
 
 
 def read_native(reply: object) -> list[Wire]:
@@ -47,12 +47,12 @@ def read_native(reply: object) -> list[Wire]:
 
 
 def _event(event: Json) -> list[Wire]:
-    delta: Json = event.get("delta") or {}
+    delta = as_object(event.get("delta")) or {}
     pieces: list[Wire] = []
     if delta.get("type") == "tool_call":
-        pieces.append(_tool_call(delta))
-    elif text := delta.get("text"):
-        pieces.append(TextDelta(text))
+        pieces.append(read_tool_call(delta))
+    else:
+        pieces += _text(delta.get("text"))
     if event.get("event_type") == "complete":
         pieces.append(_stop(event))
     return pieces + _usage(event.get("metrics"))
@@ -60,20 +60,14 @@ def _event(event: Json) -> list[Wire]:
 
 def _message(message: Json) -> list[Wire]:
     content = message.get("content")
-    text = content if isinstance(content, str) else (as_object(content) or {}).get("text")
-    pieces: list[Wire] = [TextDelta(text)] if text else []
-    pieces += [_tool_call(call) for call in cast("list[Json]", message.get("tool_calls") or [])]
+    part = as_object(content)
+    pieces = _text(content if part is None else part.get("text"))
+    pieces += map(read_tool_call, objects_in(message.get("tool_calls")))
     return [*pieces, _stop(message)]
 
 
-def _tool_call(call: Json) -> ToolCallDelta:
-    """A call, or a piece of one: only the first piece has the id and the name, none an index."""
-    function: Json = call.get("function") or {}
-    return ToolCallDelta(
-        name=function.get("name") or "",
-        arguments=function.get("arguments") or "",
-        id=call.get("id"),
-    )
+def _text(text: object) -> list[Wire]:
+    return [TextDelta(text)] if isinstance(text, str) and text else []
 
 
 def _stop(said: Json) -> Stop:
@@ -84,12 +78,12 @@ def _stop(said: Json) -> Stop:
 
 
 def _usage(metrics: object) -> list[Wire]:
-    if not isinstance(metrics, list):
+    counts = {str(item.get("metric")): item.get("value") for item in objects_in(metrics)}
+    read, written = counts.get("num_prompt_tokens"), counts.get("num_completion_tokens")
+    if not counts:
         return []
-    counts = {item.get("metric"): item.get("value") for item in cast("list[Json]", metrics)}
-    return [
-        Usage(
-            prompt_tokens=int(counts.get("num_prompt_tokens") or 0),
-            completion_tokens=int(counts.get("num_completion_tokens") or 0),
-        )
+    numbers = [
+        int(count) if isinstance(count, int | float) and 0 <= count < _MANY else 0
+        for count in (read, written)
     ]
+    return [Usage(*numbers)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -14,10 +14,17 @@ from pydantic import BaseModel, SecretStr
 
 from reflexarc.actions import JsonActions
 from reflexarc.call import Call
+from reflexarc.checks import check_key
 from reflexarc.clocks import Clocks
-from reflexarc.config import LLMConfig, check_key
+from reflexarc.config import LLMConfig
 from reflexarc.decoder import Decoder, judge_any
-from reflexarc.errors import ConfigError, ContextOverflowError, LLMError, LoadingError
+from reflexarc.errors import (
+    ConfigError,
+    ContextOverflowError,
+    DeadlineError,
+    LLMError,
+    LoadingError,
+)
 from reflexarc.llm import LLM, Messages, R, Request, Transport
 from reflexarc.prompt import AnswerForm, Prompt, build_messages, instructions, read_prompt
 from reflexarc.providers.chat import read_reply
@@ -108,6 +115,20 @@ class ProviderLLM(LLM[R]):
                 f"{self.output_model.__name__} has no field 'actions' for the robot's actions; "
                 "leave out the vocabulary, or add the field"
             )
+        others = [
+            name
+            for name, field in self.output_model.model_fields.items()
+            if field.is_required() and name != "actions"
+        ]
+        if vocabulary is not None and others:
+            raise ConfigError(
+                f"{self.output_model.__name__} needs {', '.join(others)}, and the robot's actions "
+                "are all that is asked for; give defaults, or leave out the vocabulary"
+            )
+        if not self._gives_actions and "root" in self.output_model.model_fields:
+            raise ConfigError(
+                f"{self.output_model.__name__} is no object; put its value into a field of one"
+            )
         if vocabulary is None and config.structured == "grammar":
             raise ConfigError("a grammar is made of the robot's actions; hand them to load_llm")
         self._asked: dict[Form, tuple[str, dict[str, Any]]] = {}
@@ -140,17 +161,17 @@ class ProviderLLM(LLM[R]):
         with Clocks(self.config, started) as clocks:
             if not self._gives_actions:
                 clocks.acted()  # there will be no first action to wait for
-            request = self._request(whole)
+            asked = [self._request(whole)]
             tries: tuple[Attempt, ...] = ()
             while True:
                 call = Call(self.name, self.model, self._decoder(), clocks, started, tries)
                 try:
-                    async with aclosing(self._transport.send(request)) as batches:
-                        while not call.over and (batch := await clocks.next(batches)) is not None:
+                    async with aclosing(self._transport.send(asked[-1])) as batches:
+                        while (batch := await self._next(batches, call)) is not None:
                             for event in call.take(batch, loop.time()):
                                 yield event
                     last = call.finish(self.output_model, loop.time())
-                    self._note(call, request)  # now: who has the answer asks for no more events
+                    self._note(call, asked[-1])  # now: who has the answer asks for no more events
                     for event in last:
                         yield event
                     return
@@ -158,10 +179,25 @@ class ProviderLLM(LLM[R]):
                     call.complete(error, loop.time())
                     if self._key is not None:
                         error.hide(self._key.get_secret_value())
-                    again = await self._again(error, call, whole, request)
+                    again = await self._again(error, call, whole, asked)
                     if again is None:
                         raise
-                    request, tries = again, error.attempts
+                    asked.append(again)
+                    tries = error.attempts
+
+    @staticmethod
+    async def _next(
+        batches: AsyncGenerator[Sequence[Wire], None], call: Call
+    ) -> Sequence[Wire] | None:
+        """The next batch; None at the end, and once nothing that comes can matter."""
+        if call.over:
+            return None
+        try:
+            return await call.clocks.next(batches)
+        except DeadlineError:
+            if not call.has_ended:
+                raise
+            return None  # the answer is there; what is late is its count of tokens
 
     async def open(self) -> None:
         """Make the transport ready, so that the first question does not pay for it."""
@@ -178,20 +214,20 @@ class ProviderLLM(LLM[R]):
         return model
 
     async def _again(
-        self, error: LLMError, call: Call, whole: Prompt, request: Request
+        self, error: LLMError, call: Call, whole: Prompt, asked: list[Request]
     ) -> Request | None:
         """Learn from a failure; the request to try next, or None if there is none."""
         if call.acted:
             return None
         call.clocks.again()
         if isinstance(error, LoadingError):
-            return request if await call.clocks.pause(_LOADING_S) else None
-        learned = self._endpoint.learn(error, request, is_formless=call.is_formless)
+            return asked[-1] if await call.clocks.pause(_LOADING_S) else None
+        learned = self._endpoint.learn(error, asked[-1], is_formless=call.is_formless)
         before = [attempt.outcome for attempt in error.attempts[:-1]]
         if not learned or (error.kind == ContextOverflowError.kind and error.kind in before):
             return None
         again = self._request(whole)
-        return None if again == request else again
+        return None if again in asked or len(asked) >= _MOST_TRIES else again
 
     def _note(self, call: Call, request: Request) -> None:
         """Learn from an answer."""
@@ -201,8 +237,7 @@ class ProviderLLM(LLM[R]):
         may_prefer = self.config.structured == "auto" and self.vocabulary is not None
         if call.server == "llama.cpp" and may_prefer and self._transport.sends_any_field:
             self._endpoint.prefer("grammar")
-        if call.usage and call.usage.prompt_tokens:
-            self._endpoint.count(request, call.usage.prompt_tokens)
+        self._endpoint.answered(request, call.usage.prompt_tokens if call.usage else 0)
 
     def _make_transport(self, environ: Mapping[str, str]) -> Transport:
         address, is_vendor = self._address(environ)
@@ -230,6 +265,8 @@ class ProviderLLM(LLM[R]):
         if retired := provider.retired.get(parts.hostname or ""):
             raise ConfigError(f"{parts.hostname} answers no more: {retired}")
         is_vendor = parts.hostname in provider.hosts
+        if is_vendor and parts.scheme == "http" and parts.hostname != "127.0.0.1":
+            raise ConfigError(f"a key must not travel unencrypted; write https://{parts.hostname}")
         key = config.api_key.get_secret_value() if config.api_key else None
         if key is None and is_vendor and provider.key_variable:
             # Only there: the vendor's key is nobody else's business.
@@ -259,7 +296,8 @@ class ProviderLLM(LLM[R]):
 
     def _composed(self, prompt: Prompt, form: Form) -> Request:
         closing, held = self._held(form)
-        messages = build_messages(prompt, closing, _answer_form(form))
+        past = _answer_form(form) if self._dialect.shows_calls else "json"
+        messages = build_messages(prompt, closing, past)
         return Request(self.model, messages, self.config, **held)
 
     def _held(self, form: Form) -> tuple[str, dict[str, Any]]:
@@ -267,7 +305,8 @@ class ProviderLLM(LLM[R]):
         if form not in self._asked:
             if self.vocabulary is None:
                 schema = strict_schema(self.output_model)
-                self._asked[form] = model_instructions(schema), _HOLDS_MODEL[form](schema)
+                words = model_instructions(schema, _answer_form(form))
+                self._asked[form] = words, _HOLDS_MODEL[form](schema)
             else:
                 words = instructions(self.vocabulary, _answer_form(form))
                 self._asked[form] = words, _HOLDS[form](self.vocabulary)
@@ -313,6 +352,9 @@ _HOLDS_MODEL: Mapping[Form, Callable[[Json], dict[str, Any]]] = {
     "text": lambda _: {},
 }
 """The same for the schema of an output model."""
+
+_MOST_TRIES = 12
+"""Requests one question may become while the server is being learned."""
 
 _LOADING_S = 0.5
 """Seconds between two requests to a server that is still loading its model."""

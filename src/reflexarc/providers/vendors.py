@@ -41,7 +41,7 @@ class GeminiLLM(ProviderLLM[R]):
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_variable="GEMINI_API_KEY",
         model="gemini-flash-latest",
-        dialect=Dialect(),
+        dialect=Dialect(shows_calls=False),
         hosts=("generativelanguage.googleapis.com",),
     )
 

@@ -1,0 +1,79 @@
+"""What a single value of a configuration may be."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+
+def _check_base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("is not a URL; write it as http://host:port/v1")
+    if "@" in parts.netloc:
+        raise ValueError("has a user or password in it; write the key as api_key")
+    if parts.port == 0 or any(map(str.isspace, url)):  # asking for the port checks it, too
+        raise ValueError("has a port or white space that no URL has")
+    if parts.query or parts.fragment or parts.path.rstrip("/").endswith("/completions"):
+        raise ValueError("goes on too long; write it up to and with /v1, as http://host:port/v1")
+    return url.rstrip("/")
+
+
+def _check_json(fields: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(fields, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("holds a value that JSON cannot") from None
+    return fields
+
+
+def _refuse_bool(value: object) -> object:
+    if isinstance(value, bool):  # pydantic would take it for 1 or 0
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _check_seconds(seconds: float) -> float:
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ValueError("must be a number of seconds above 0")
+    return seconds
+
+
+def check_key(key: SecretStr) -> SecretStr:
+    """Refuse what cannot be a key, before it is put into a header.
+
+    Parameters
+    ----------
+    key : SecretStr
+        From a file or the environment.
+
+    Returns
+    -------
+    SecretStr
+        The same.
+
+    Raises
+    ------
+    ValueError
+        Says what is wrong, and nothing of the key.
+    """
+    text = key.get_secret_value()
+    if not text.strip():
+        raise ValueError("is empty; write the key, ${VARIABLE}, or leave the line out")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(
+            "holds a space, line break or other character that no key has; copy it again"
+        )
+    return key
+
+
+NoBool = BeforeValidator(_refuse_bool)
+
+Seconds = Annotated[float, NoBool, AfterValidator(_check_seconds)]
+BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
+ApiKey = Annotated[SecretStr, AfterValidator(check_key)]
+ExtraParams = Annotated[dict[str, Any], AfterValidator(_check_json)]
