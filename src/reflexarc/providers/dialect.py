@@ -55,7 +55,7 @@ class Dialect:
     forms : tuple of {"grammar", "schema", "tools", "json", "text"}
         What holds an answer here, best first; the default is all but a grammar.
     shows_calls : bool, default True
-        Whether past tool calls may be shown as calls; Gemini wants its own signature back with each.
+        Whether past tool calls may be shown as calls; Gemini wants its signature back with each.
     added : mapping of str to object, default {}
         Fields that every request has.
     models : tuple of ModelFacts, default ()

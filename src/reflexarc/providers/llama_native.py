@@ -36,6 +36,8 @@ def read_native(reply: object) -> list[Wire]:
     2026-07-06.
     """
     body = as_object(reply) or {}
+    if "choices" in body:
+        return read_reply(reply)
     if event := as_object(body.get("event")):
         return _event(event)
     if message := as_object(body.get("completion_message")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -166,10 +166,16 @@ class ProviderLLM(LLM[R]):
             while True:
                 call = Call(self.name, self.model, self._decoder(), clocks, started, tries)
                 try:
-                    async with aclosing(self._transport.send(asked[-1])) as batches:
-                        while (batch := await self._next(batches, call)) is not None:
-                            for event in call.take(batch, loop.time()):
-                                yield event
+                    try:
+                        async with aclosing(self._transport.send(asked[-1])) as batches:
+                            batch = await clocks.next(batches)
+                            while batch is not None:
+                                for event in call.take(batch, loop.time()):
+                                    yield event
+                                batch = None if call.over else await clocks.next(batches)
+                    except DeadlineError:
+                        if not call.has_ended:
+                            raise  # else only the count of its tokens is late
                     last = call.finish(self.output_model, loop.time())
                     self._note(call, asked[-1])  # now: who has the answer asks for no more events
                     for event in last:
@@ -184,20 +190,6 @@ class ProviderLLM(LLM[R]):
                         raise
                     asked.append(again)
                     tries = error.attempts
-
-    @staticmethod
-    async def _next(
-        batches: AsyncGenerator[Sequence[Wire], None], call: Call
-    ) -> Sequence[Wire] | None:
-        """The next batch; None at the end, and once nothing that comes can matter."""
-        if call.over:
-            return None
-        try:
-            return await call.clocks.next(batches)
-        except DeadlineError:
-            if not call.has_ended:
-                raise
-            return None  # the answer is there; what is late is its count of tokens
 
     async def open(self) -> None:
         """Make the transport ready, so that the first question does not pay for it."""
