@@ -62,7 +62,7 @@ class LLMConfig(_Frozen):
     api_key : SecretStr or None, default None
         None takes the provider's variable from the environment, for the vendor's own host only.
     timeout : float, default 10.0
-        Seconds from the call to its end, whatever happens.
+        Seconds that the whole answer may take to arrive, with all that is tried for it.
     first_action_timeout : float or None, default None
         Seconds until the first complete action; None leaves it to `timeout`.
     stall_timeout : float, default 5.0
