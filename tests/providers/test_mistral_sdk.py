@@ -161,7 +161,7 @@ async def test_closing_closes_the_other_client_too() -> None:
     """The synchronous client that the SDK wants is closed with the one in use."""
     transport = MistralSdkTransport(Address("http://127.0.0.1:9/v1", None))
     await transport.open()
-    client = vars(transport)["_client"]
+    client = vars(transport)["_making"].result()
     await transport.aclose()
     assert client.unused.is_closed
     assert client.http.is_closed

@@ -555,3 +555,19 @@ async def test_a_real_server_answers(kind: str, model_path: Path) -> None:
             actions = [action async for action in llm.act("You hear: sit! Do one thing.")]
             assert actions
             assert {action.type for action in actions} <= {"move", "emotion", "speak"}
+
+
+@both
+async def test_opening_that_is_cancelled_leaves_nothing(kind: str) -> None:
+    """Cancelled while its SDK loads in a thread, a brain closes what that thread still makes."""
+    async with Server() as server:
+        llm = make(kind, server)
+        opening = asyncio.create_task(llm.open())
+        await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.wait([opening])
+        assert opening.cancelled()
+        making = vars(vars(llm)["_transport"])["_making"]
+        await llm.aclose()
+        http = getattr(making.result(), "http", None) or making.result().sdk._client
+        assert http.is_closed

@@ -45,11 +45,8 @@ class LlamaSdkTransport(SdkTransport[_Client]):
     dialect = Dialect(max_tokens="max_completion_tokens")
     understand = read_native
 
-    async def aclose(self) -> None:
-        """Close the connections; may be called twice."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.sdk.close()
+    async def _close(self, client: _Client) -> None:
+        await client.sdk.close()
 
     def _make(self) -> _Client:
         import httpx

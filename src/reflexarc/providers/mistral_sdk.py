@@ -82,12 +82,9 @@ class MistralSdkTransport(SdkTransport[_Client]):
         # Replies whose stream the SDK has not handed over yet, by the task that waits for it.
         self._arrived: dict[object, httpx2.Response] = {}
 
-    async def aclose(self) -> None:
-        """Close the connections; may be called twice."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.unused.close()
-            await client.http.aclose()
+    async def _close(self, client: _Client) -> None:
+        client.unused.close()
+        await client.http.aclose()
 
     def _make(self) -> _Client:
         import httpx2

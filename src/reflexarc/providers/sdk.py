@@ -121,8 +121,7 @@ class SdkTransport(Transport, Generic[C]):
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._client: C | None = None
-        self._making = asyncio.Lock()
+        self._making: asyncio.Task[C] | None = None
         self._retirement = Retirement()
 
     async def open(self) -> None:
@@ -157,10 +156,10 @@ class SdkTransport(Transport, Generic[C]):
             await response.aclose()
 
     async def _opened(self) -> C:
-        async with self._making:
-            if self._client is None:
-                self._client = await asyncio.to_thread(self._made)
-            return self._client
+        if self._making is None or _failed(self._making):
+            self._making = asyncio.create_task(asyncio.to_thread(self._made), name="loading an SDK")
+        # Whoever is cancelled meanwhile leaves it to `aclose`: a thread cannot be stopped.
+        return await asyncio.shield(self._making)
 
     def _made(self) -> C:
         try:
@@ -171,6 +170,15 @@ class SdkTransport(Transport, Generic[C]):
                 f"'reflexarc[{self.extra}]', or write transport: 'http'",
                 retryable=False,
             ) from error
+
+    async def aclose(self) -> None:
+        """Close the connections; may be called twice."""
+        making, self._making = self._making, None
+        if making is None:
+            return
+        await asyncio.wait([making])
+        if not _failed(making):
+            await self._close(making.result())
 
     async def _respond(self, client: C, fields: Json) -> Response:
         """Ask; once more if a kept connection turns out to be closed."""
@@ -200,9 +208,17 @@ class SdkTransport(Transport, Generic[C]):
         """Import the SDK and make its client; called in a thread."""
 
     @abstractmethod
+    async def _close(self, client: C) -> None:
+        """Close the connections of a client."""
+
+    @abstractmethod
     async def _ask(self, client: C, fields: Json) -> Response:
         """Send the request and return a response of status 200, or raise our error."""
 
     @abstractmethod
     def _broken(self) -> tuple[type[Exception], ...]:
         """What reading a response raises when the connection breaks."""
+
+
+def _failed(task: asyncio.Task[C]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
