@@ -227,6 +227,18 @@ async def test_the_token_limit_goes_by_its_other_name(refusals: list[Reply], lim
     assert bodies[0]["max_tokens"] == 9
 
 
+async def test_an_sdk_that_has_no_other_name_for_the_limit_is_left_as_it_is() -> None:
+    """What Mistral's SDK cannot send is not tried: its server's sentence is told, each time."""
+    async with Server(openai("max_tokens"), openai("max_tokens")) as server:
+        settings = {"type": "MistralLLM", "model": "m", "transport": "sdk"}
+        config = LLMConfig.model_validate(settings | {"base_url": server.base_url})
+        async with MistralLLM[CortexOutputModel](config, vocabulary=ROBOT, environ={}) as llm:
+            for _ in range(2):
+                with pytest.raises(BadRequestError, match="Unsupported"):
+                    await llm.ask("sit!")
+        assert [request.json["max_tokens"] for request in server.requests] == [512, 512]
+
+
 async def test_there_is_always_a_limit() -> None:
     """Where both names are refused it is the value that is, and the server's sentence is told."""
     refusals = [openai("max_tokens"), openai("max_completion_tokens")]

@@ -142,7 +142,11 @@ class ProviderLLM(LLM[R]):
             )
         self.model = self._model()
         mode = config.structured
-        self._endpoint = Endpoint(self._dialect, self._dialect.forms if mode == "auto" else [mode])
+        self._endpoint = Endpoint(
+            self._dialect,
+            self._dialect.forms if mode == "auto" else [mode],
+            renames=self._transport.sends_any_field,
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r})"
