@@ -108,11 +108,6 @@ class Call:
         return self._ready > 0
 
     @property
-    def has_ended(self) -> bool:
-        """Whether the server has said that the answer is complete."""
-        return self._stop is not None
-
-    @property
     def is_formless(self) -> bool:
         """Whether the answer, over by itself, had nothing in it of what was asked for."""
         ended = self._stop is not None and self._stop.reason == "stop"
@@ -165,6 +160,7 @@ class Call:
                 self._declined += piece.text
             else:
                 self._stop = self._stop or piece
+                self.clocks.ended()
 
     def _watch(self, text: str) -> None:
         """Stop a model that has begun to write white space and will not end."""

@@ -30,6 +30,7 @@ class Clocks:
         # Seconds waited since the last useful piece, and None before the first: what the caller
         # does with the pieces meanwhile, such as walking, is no silence of the server's.
         self._silent_s: float | None = None
+        self._has_ended = False
         # One timer for the whole call: one for each batch, as `asyncio.timeout` has it, is half of
         # what a token costs (bench/transports.py). It may ring too early, and is set again then.
         self._timer: asyncio.TimerHandle | None = None
@@ -68,6 +69,7 @@ class Clocks:
     def again(self) -> None:
         """Begin another try: no piece of it has arrived."""
         self._silent_s = None
+        self._has_ended = False
 
     def progress(self) -> None:
         """Note that something useful has arrived; keep-alives and empty pieces are not."""
@@ -76,6 +78,10 @@ class Clocks:
     def acted(self) -> None:
         """Note that the first action is out."""
         self._first_action = None
+
+    def ended(self) -> None:
+        """Note that the answer is complete: what is late then is but the count of its tokens."""
+        self._has_ended = True
 
     async def next(self, batches: AsyncGenerator[Sequence[Wire], None]) -> Sequence[Wire] | None:
         """Wait for the next batch, but no longer than the clocks allow.
@@ -88,7 +94,7 @@ class Clocks:
         Returns
         -------
         sequence of Wire or None
-            None at the end.
+            None at the end, and where a clock runs out behind the end of the answer.
 
         Raises
         ------
@@ -109,6 +115,8 @@ class Clocks:
         except asyncio.CancelledError:
             if not self._rang or task.cancelling() > cancelled + 1:  # somebody else's as well
                 raise
+            if self._has_ended:
+                return None
             raise self._error(phase) from None
         finally:
             self._waiting = None

@@ -607,6 +607,13 @@ async def test_keeps_its_clocks(
             await server.requests[0].left.wait()
 
 
+async def test_a_complete_answer_is_not_lost_to_a_late_count() -> None:
+    """A clock that runs out behind the end of the answer takes nothing of it back."""
+    reply = replace(Reply.stream(FIRST, SECOND, done=False), end="stall")
+    outcome, _ = await exchange(reply, stall_timeout=0.05)
+    assert (outcome.kind, outcome.actions) == ("ok", [SIT, WALK])
+
+
 async def test_thinking_is_no_silence() -> None:
     """A model may think in mid-answer for longer than it may be silent."""
     reply = Reply.stream(FIRST, *(THINKING, 0.05) * 12, SECOND)

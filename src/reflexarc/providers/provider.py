@@ -18,13 +18,7 @@ from reflexarc.checks import check_key
 from reflexarc.clocks import Clocks
 from reflexarc.config import LLMConfig
 from reflexarc.decoder import Decoder, judge_any
-from reflexarc.errors import (
-    ConfigError,
-    ContextOverflowError,
-    DeadlineError,
-    LLMError,
-    LoadingError,
-)
+from reflexarc.errors import ConfigError, ContextOverflowError, LLMError, LoadingError
 from reflexarc.llm import LLM, Messages, R, Request, Transport
 from reflexarc.prompt import AnswerForm, Prompt, build_messages, instructions, read_prompt
 from reflexarc.providers.chat import read_reply
@@ -170,16 +164,10 @@ class ProviderLLM(LLM[R]):
             while True:
                 call = Call(self.name, self.model, self._decoder(), clocks, started, tries)
                 try:
-                    try:
-                        async with aclosing(self._transport.send(asked[-1])) as batches:
-                            batch = await clocks.next(batches)
-                            while batch is not None:
-                                for event in call.take(batch, loop.time()):
-                                    yield event
-                                batch = None if call.over else await clocks.next(batches)
-                    except DeadlineError:
-                        if not call.has_ended:
-                            raise  # else only the count of its tokens is late
+                    async with aclosing(self._transport.send(asked[-1])) as batches:
+                        while not call.over and (batch := await clocks.next(batches)) is not None:
+                            for event in call.take(batch, loop.time()):
+                                yield event
                     last = call.finish(self.output_model, loop.time())
                     self._note(call, asked[-1])  # now: who has the answer asks for no more events
                     for event in last:
@@ -189,10 +177,8 @@ class ProviderLLM(LLM[R]):
                     call.complete(error, loop.time())
                     if self._key is not None:
                         error.hide(self._key.get_secret_value())
-                    again = await self._again(error, call, whole, asked)
-                    if again is None:
+                    if not await self._may_go_better(error, call, whole, asked):
                         raise
-                    asked.append(again)
                     tries = error.attempts
 
     async def open(self) -> None:
@@ -209,21 +195,24 @@ class ProviderLLM(LLM[R]):
             raise ConfigError(f"{self.name} needs a model; write the name your server knows it by")
         return model
 
-    async def _again(
+    async def _may_go_better(
         self, error: LLMError, call: Call, whole: Prompt, asked: list[Request]
-    ) -> Request | None:
-        """Learn from a failure; the request to try next, or None if there is none."""
+    ) -> bool:
+        """Learn from a failure; whether to try again, by the last of what was `asked`."""
         if call.acted:
-            return None
+            return False
         call.clocks.again()
         if isinstance(error, LoadingError):
-            return asked[-1] if await call.clocks.pause(_LOADING_S) else None
+            return await call.clocks.pause(_LOADING_S)
         learned = self._endpoint.learn(error, asked[-1], is_formless=call.is_formless)
         before = [attempt.outcome for attempt in error.attempts[:-1]]
         if not learned or (error.kind == ContextOverflowError.kind and error.kind in before):
-            return None
+            return False
         again = self._request(whole)
-        return None if again in asked or len(asked) >= _MOST_TRIES else again
+        if again in asked or len(asked) >= _MOST_TRIES:
+            return False
+        asked.append(again)
+        return True
 
     def _note(self, call: Call, request: Request) -> None:
         """Learn from an answer."""
