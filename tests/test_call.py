@@ -28,6 +28,7 @@ from reflexarc.errors import (
 from reflexarc.llm import Request, Transport
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.provider import Provider, ProviderLLM
+from reflexarc.specs import ActionSpec
 from reflexarc.types import (
     Action,
     ActionReady,
@@ -45,7 +46,7 @@ from reflexarc.types import (
     Usage,
     Wire,
 )
-from reflexarc.vocabulary import ActionSpec, Vocabulary
+from reflexarc.vocabulary import Vocabulary
 
 DOG = Vocabulary([ActionSpec("move", ("sit",)), ActionSpec("speak", None)])
 SIT = Action(type="move", value="sit")

@@ -18,8 +18,9 @@ from reflexarc.decoder import Decoder, Ending, judge_any
 from reflexarc.errors import BadOutputError, LLMError, TruncatedError
 from reflexarc.lines import LineActions
 from reflexarc.schema import WholeAnswer
+from reflexarc.specs import ActionSpec
 from reflexarc.types import Action, CortexOutputModel, TextDelta, ToolCallDelta
-from reflexarc.vocabulary import ActionSpec, Refusal, Vocabulary
+from reflexarc.vocabulary import Refusal, Vocabulary
 
 ROBOT = Vocabulary(
     [

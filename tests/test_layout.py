@@ -17,9 +17,9 @@ PACKAGE = SRC / "reflexarc"
 
 # From the bottom up. A module may import what stands below it, and beside it if that makes no ring.
 LAYERS = (
-    ("checks", "errors", "types"),
+    ("checks", "errors", "interfaces", "types"),
     ("config", "messages", "scanner", "source"),
-    ("actions", "decoder", "lines", "schema", "vocabulary"),
+    ("actions", "decoder", "lines", "parameters", "schema", "specs", "vocabulary"),
     ("prompt",),
     ("call", "clocks", "llm"),
     ("onboard", "providers", "registry"),

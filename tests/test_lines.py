@@ -12,13 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reflexarc.interfaces import INTERFACES
 from reflexarc.lines import LONGEST_LINE, LineActions, LineForm
 from reflexarc.onboard.engine import Engine
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root
 from reflexarc.prompt import Prompt
 from reflexarc.providers.onboard import line_messages
+from reflexarc.specs import ActionSpec
 from reflexarc.types import Action, TextDelta
-from reflexarc.vocabulary import INTERFACES, ActionSpec, Refusal, Vocabulary
+from reflexarc.vocabulary import Refusal, Vocabulary
 
 SPECS = [ActionSpec(name, values) for name, (_, values) in INTERFACES.items()]
 SPOT = [spec for spec in SPECS if spec.type in ("move", "speak", "emotion")]

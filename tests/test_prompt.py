@@ -20,8 +20,9 @@ from reflexarc.prompt import (
     read_prompt,
     written,
 )
+from reflexarc.specs import ActionSpec
 from reflexarc.types import Action, CortexOutputModel, Message, ToolCall
-from reflexarc.vocabulary import ActionSpec, Vocabulary
+from reflexarc.vocabulary import Vocabulary
 
 SIT = Action(type="move", value="sit")
 DOG = Vocabulary([ActionSpec("move", ("sit",), "Move."), ActionSpec("speak", None, "Say it.")])

@@ -14,8 +14,9 @@ from reflexarc.config import LLMConfig
 from reflexarc.errors import ConfigError
 from reflexarc.llm import LLM
 from reflexarc.registry import GROUP, PROVIDERS
+from reflexarc.specs import ActionSpec
 from reflexarc.testing import Reply, Server
-from reflexarc.vocabulary import ActionSpec, Vocabulary
+from reflexarc.vocabulary import Vocabulary
 
 SECRET = "sk-4f1c2d3e4b5a6978"
 DOG = Vocabulary([ActionSpec("move", ("sit",))])

@@ -14,15 +14,10 @@ from hypothesis import strategies as st
 
 from reflexarc.config import AgentAction
 from reflexarc.errors import ConfigError
+from reflexarc.interfaces import INTERFACES
+from reflexarc.specs import ActionSpec
 from reflexarc.types import Action
-from reflexarc.vocabulary import (
-    INTERFACES,
-    LONGEST_TEXT,
-    MOST_ACTIONS,
-    ActionSpec,
-    Refusal,
-    Vocabulary,
-)
+from reflexarc.vocabulary import LONGEST_TEXT, MOST_ACTIONS, Refusal, Vocabulary
 
 DOG = Vocabulary(
     [

@@ -6,7 +6,7 @@ import json
 from typing import Literal
 
 from reflexarc.decoder import SHOWN, ActionDecoder, Ending, Judge
-from reflexarc.messages import argument_of
+from reflexarc.messages import Arguments
 from reflexarc.scanner import Scanner, parse
 from reflexarc.types import Action, Json, ToolCallDelta, as_object
 from reflexarc.vocabulary import Refusal
@@ -82,7 +82,7 @@ class JsonActions(ActionDecoder):
         root = as_object(parse(text))
         if tool:
             if root is not None:
-                return [self._decide(tool, argument_of(root))]
+                return [self._decide(tool, Arguments(root))]
             return [
                 self._keep(Refusal(tool, text[:SHOWN], f"the arguments of {tool} are not JSON"))
             ]
@@ -96,10 +96,10 @@ class JsonActions(ActionDecoder):
                 return self._decide(type_, value)
             case {"name": str(name), "arguments": dict()}:
                 self._by_calls = True
-                return self._decide(name, argument_of(fields["arguments"]))
+                return self._decide(name, Arguments(fields["arguments"]))
             case {"name": str(name), "parameters": dict()}:
                 self._by_calls = True
-                return self._decide(name, argument_of(fields["parameters"]))
+                return self._decide(name, Arguments(fields["parameters"]))
             case _:
                 return None
 

@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from reflexarc.errors import BadOutputError, TruncatedError
+from reflexarc.messages import Arguments
 from reflexarc.types import Action, Json, TextDelta, ToolCallDelta
 from reflexarc.vocabulary import Refusal
 
@@ -41,12 +42,14 @@ def judge_any(type_: str, value: object) -> Action | Refusal:
     type_ : str
         Name of the action.
     value : object
-        Its value.
+        Its value, or the `Arguments` of a tool call.
 
     Returns
     -------
     Action or Refusal
     """
+    if isinstance(value, Arguments):
+        value = value.value
     if isinstance(value, str):
         return Action(type=type_, value=value)
     shown = json.dumps(value, ensure_ascii=False)

@@ -12,8 +12,10 @@ import json
 from collections.abc import Iterable
 
 from reflexarc.decoder import ActionDecoder, Ending, Judge
+from reflexarc.parameters import describe, grammar_of, rules_for
+from reflexarc.specs import ActionSpec, folded
 from reflexarc.types import Action, ToolCallDelta
-from reflexarc.vocabulary import ActionSpec, Refusal, Vocabulary, folded
+from reflexarc.vocabulary import Refusal, Vocabulary
 
 LONGEST_LINE = 160
 """Characters a free text may have on its line."""
@@ -81,10 +83,12 @@ class LineForm:
         -------
         str
         """
-        return "\n".join(
-            f"{type_}: {', '.join(words.values()) or 'a short sentence'}"
-            for type_, words in self._word_of.items()
-        )
+        return "\n".join(f"{spec.type}: {self._values_of(spec)}" for spec in self._vocabulary.specs)
+
+    def _values_of(self, spec: ActionSpec) -> str:
+        if spec.parameters is not None:
+            return describe(spec.parameters)
+        return ", ".join(self._word_of[spec.type].values()) or "a short sentence"
 
     def grammar(self) -> str:
         """A GBNF grammar: each action at most once, in the order of the configuration.
@@ -98,11 +102,13 @@ class LineForm:
         specs = self._vocabulary.specs
         rules = [f"root ::= {' '.join(f'a{index}?' for index in range(len(specs)))}"]
         rules += [f"a{index} ::= {self._rule(spec)}" for index, spec in enumerate(specs)]
-        return "\n".join(rules) + "\n"
+        return "\n".join(rules + rules_for(rules)) + "\n"
 
     def _rule(self, spec: ActionSpec) -> str:
         # GBNF's escapes are those of C; JSON's are the ones among them that a line can need.
         head = json.dumps(f"{spec.type} ", ensure_ascii=False)
+        if spec.parameters is not None:
+            return f'{head} {grammar_of(spec.parameters)} "\\n"'
         if spec.values is None:
             return f'{head} [^\\x00-\\x20] [^\\x00-\\x1f]{{0,{LONGEST_LINE - 1}}} "\\n"'
         words = self._word_of[spec.type].values()

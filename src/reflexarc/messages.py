@@ -11,7 +11,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from reflexarc.errors import ConfigError
@@ -154,6 +154,24 @@ def _value(call: ToolCall) -> object:
     if fields is not None:
         return argument_of(fields)
     return arguments if isinstance(arguments, str) else call.arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The arguments of a tool call, as a judge of actions is given them.
+
+    Parameters
+    ----------
+    fields : dict
+        By name.
+    """
+
+    fields: Json
+
+    @property
+    def value(self) -> object:
+        """Their value where the action takes one; see `argument_of`."""
+        return argument_of(self.fields)
 
 
 def argument_of(arguments: Json) -> object:

@@ -7,87 +7,29 @@ description, a JSON Schema, tool definitions, a grammar) and the judgement on ev
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from reflexarc.config import AgentAction, RobotConfig
-from reflexarc.errors import ConfigError, did_you_mean
-from reflexarc.types import Action
+from reflexarc.errors import ConfigError
+from reflexarc.messages import Arguments
+from reflexarc.parameters import (
+    describe,
+    grammar_of,
+    legal_arguments,
+    literal,
+    rules_for,
+)
+from reflexarc.specs import ActionSpec, check_spec, folded, spec_of_action, spec_of_tool
+from reflexarc.types import Action, Json
 
 LONGEST_TEXT = 2000
 """Characters a free-text value may have; a robot that speaks longer has a broken model."""
 
 MOST_ACTIONS = 8
 """Actions one answer may have under a grammar; bounds the answer where a schema cannot."""
-
-# The strictest rule for a tool's name among the servers we speak to (Mistral's, protocols of 2026).
-_LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-_TEXT: tuple[str, ...] | None = None  # free text
-
-# OM1's interfaces by folder name under src/actions, read at its 2025-08-07 snapshot:
-# the description is ours, the values are the interface's enumeration.
-INTERFACES: Mapping[str, tuple[str, tuple[str, ...] | None]] = {
-    "speak": ("Say a short sentence aloud.", _TEXT),
-    "tweet": ("Post a short message.", _TEXT),
-    "move": (
-        "Move the body.",
-        (
-            "stand still",
-            "sit",
-            "dance",
-            "shake paw",
-            "walk",
-            "walk back",
-            "run",
-            "jump",
-            "wag tail",
-        ),
-    ),
-    "face": ("Show a face.", ("cry", "smile", "frown", "think", "joy")),
-    "emotion": ("Show a feeling.", ("happy", "sad", "mad", "curious")),
-    "move_go2_autonomy": (
-        "Move the body.",
-        ("turn left", "turn right", "move forwards", "move back", "stand still"),
-    ),
-    "move_turtle": ("Drive the base.", ("turn left", "turn right", "move forwards", "stand still")),
-    "move_go2_teleops": (
-        "Move the body.",
-        ("stand up", "sit", "shake paw", "dance", "stretch", "stand still"),
-    ),
-    "move_serial_arduino": (
-        "Move the body.",
-        ("be still", "small jump", "medium jump", "big jump"),
-    ),
-    "gps": ("Handle the robot's position.", ("share location", "idle")),
-    "dimo": (
-        "Control the car.",
-        ("idle", "lock doors", "unlock doors", "open frunk", "open trunk"),
-    ),
-    "move_to_peer": ("Go to another robot.", ("idle", "navigate")),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ActionSpec:
-    """One kind of action.
-
-    Parameters
-    ----------
-    type : str
-        Its name, as in `Action.type`; letters, digits, ``_`` and ``-``, at most 64.
-    values : tuple of str or None
-        The legal values; None is free text of up to `LONGEST_TEXT` characters.
-    description : str, default ""
-        What it is for, for the model.
-    """
-
-    type: str
-    values: tuple[str, ...] | None
-    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +76,7 @@ class Vocabulary:
         if len(self._by_type) < len(self.specs):
             raise ConfigError("two actions have the same llm_label; give each a name of its own")
         for spec in self.specs:
-            _check(spec)
+            check_spec(spec)
 
     def __repr__(self) -> str:
         return f"Vocabulary({', '.join(spec.type for spec in self.specs)})"
@@ -183,7 +125,27 @@ class Vocabulary:
         ConfigError
             If an interface is unknown and the entry has no ``values`` or ``description``.
         """
-        return cls(_spec(action) for action in actions if not action.exclude_from_prompt)
+        return cls(spec_of_action(action) for action in actions if not action.exclude_from_prompt)
+
+    @classmethod
+    def from_tools(cls, tools: Iterable[Json]) -> Self:
+        """Make a vocabulary of OpenAI-style tool definitions, such as OM1's function schemas.
+
+        Parameters
+        ----------
+        tools : iterable of dict
+            As `spec_of_tool` reads them.
+
+        Returns
+        -------
+        Vocabulary
+
+        Raises
+        ------
+        ConfigError
+            If there is none, one twice, or a name or value no model could be told.
+        """
+        return cls(map(spec_of_tool, tools))
 
     def judge(self, type_: str, value: object) -> Action | Refusal:
         """Decide whether the robot may do what a model asked for.
@@ -196,21 +158,30 @@ class Vocabulary:
         type_ : str
             Name of the action.
         value : object
-            Anything JSON can hold; only a string can be legal.
+            Anything JSON can hold, or the `Arguments` of a tool call; only a text can be legal, or
+            an object where the action has parameters.
 
         Returns
         -------
         Action or Refusal
             The action spelled as in the configuration, or the reason against it.
         """
+        spec = self._by_type.get(folded(type_))
+        if isinstance(value, Arguments):
+            value = value.value if spec is None or spec.parameters is None else value.fields
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
         def refuse(reason: str) -> Refusal:
             return Refusal(_short(type_), _short(shown), reason)
 
-        spec = self._by_type.get(folded(type_))
         if spec is None:
             return refuse(f"the robot has no action '{_short(type_)}', only {self._types()}")
+        if spec.parameters is not None:
+            arguments = legal_arguments(value, spec.parameters)
+            if isinstance(arguments, str):
+                return refuse(f"the arguments of {spec.type} are wrong: {arguments}")
+            text = json.dumps(arguments, ensure_ascii=False) if arguments else ""
+            return Action(type=spec.type, value=text)
         if not isinstance(value, str):
             return refuse(f"the value of {spec.type} must be text, not {_short(shown)}")
         if spec.values is not None:
@@ -268,7 +239,9 @@ class Vocabulary:
                 "function": {
                     "name": spec.type,
                     "description": spec.description or f"Perform {spec.type}.",
-                    "parameters": _closed_object({"action": _value_schema(spec)}),
+                    "parameters": _closed_object({"action": _value_schema(spec)})
+                    if spec.parameters is None
+                    else spec.parameters,
                     "strict": True,
                 },
             }
@@ -290,15 +263,18 @@ class Vocabulary:
             f"action ::= {' | '.join(f'a{index}' for index in range(len(self.specs)))}",
         ]
         for index, spec in enumerate(self.specs):
-            head = _gbnf(f'{{"type":{json.dumps(spec.type)},"value":')
-            if spec.values is None:
+            head = literal(f'{{"type":{json.dumps(spec.type)},"value":')
+            if spec.parameters is not None:
+                rules.append(f'a{index} ::= {head} {grammar_of(spec.parameters)} "}}"')
+            elif spec.values is None:
                 rules.append(f'a{index} ::= {head} "\\"" text "\\"}}"')
             else:
                 values = " | ".join(
-                    _gbnf(json.dumps(value, ensure_ascii=False)) for value in spec.values
+                    literal(json.dumps(value, ensure_ascii=False)) for value in spec.values
                 )
                 rules.append(f'a{index} ::= {head} ( {values} ) "}}"')
-        if any(spec.values is None for spec in self.specs):
+        rules += rules_for(rules)
+        if any(spec.values is None and spec.parameters is None for spec in self.specs):
             rules.append('text ::= [^"\\\\\\x00-\\x1f]{1,200}')
         return "\n".join(rules) + "\n"
 
@@ -306,68 +282,21 @@ class Vocabulary:
         return ", ".join(spec.type for spec in self.specs)
 
 
-def _spec(action: AgentAction) -> ActionSpec:
-    known = INTERFACES.get(action.name)
-    if known is None and action.values is None and action.description is None:
-        raise ConfigError(
-            f"agent_actions names the interface '{action.name}', whose values are not known here; "
-            f'add "values": [...] to it (or "description" alone for free text); '
-            f"{did_you_mean(action.name, INTERFACES)}"
-        )
-    description, values = known or ("", None)
-    return ActionSpec(
-        type=action.llm_label,
-        values=values if action.values is None else action.values,
-        description=description if action.description is None else action.description,
-    )
-
-
-def _check(spec: ActionSpec) -> None:
-    if not _LABEL.fullmatch(spec.type):
-        raise ConfigError(
-            f"the llm_label '{spec.type}' cannot name a tool; "
-            "use 1 to 64 letters, digits, '_' and '-'"
-        )
-    if spec.values is None:
-        return
-    if not spec.values:
-        raise ConfigError(
-            f"the action '{spec.type}' has an empty list of values; name at least one"
-        )
-    for value in spec.values:
-        if value != value.strip() or not value.isprintable() or not value:
-            raise ConfigError(
-                f"the value {value!r} of '{spec.type}' must be plain text on one line"
-            )
-    if len({folded(value) for value in spec.values}) < len(spec.values):
-        raise ConfigError(f"the action '{spec.type}' has the same value twice")
-
-
-def folded(text: str) -> str:
-    """Text without what `Vocabulary.judge` forgives: letter case and white space.
-
-    Parameters
-    ----------
-    text : str
-        A type or a value.
-
-    Returns
-    -------
-    str
-    """
-    return " ".join(text.casefold().split())
-
-
 def _short(text: str, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _described(spec: ActionSpec) -> str:
-    values = "a short text" if spec.values is None else "one of: " + ", ".join(spec.values)
+    if spec.parameters is not None:
+        values = describe(spec.parameters)
+    else:
+        values = "a short text" if spec.values is None else "one of: " + ", ".join(spec.values)
     return f"{spec.type}: {spec.description} Value: {values}".replace(":  Value", ": value")
 
 
 def _value_schema(spec: ActionSpec) -> dict[str, Any]:
+    if spec.parameters is not None:
+        return spec.parameters
     return (
         {"type": "string"} if spec.values is None else {"type": "string", "enum": list(spec.values)}
     )
@@ -380,8 +309,3 @@ def _closed_object(properties: dict[str, Any]) -> dict[str, Any]:
         "required": list(properties),
         "additionalProperties": False,
     }
-
-
-def _gbnf(text: str) -> str:
-    """A GBNF literal; its escapes are those of C, and JSON's cover what we need."""
-    return json.dumps(text, ensure_ascii=False)

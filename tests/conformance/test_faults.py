@@ -30,10 +30,11 @@ from reflexarc.providers.mistral import MistralLLM
 from reflexarc.providers.provider import ProviderLLM
 from reflexarc.providers.reply import LARGEST_REPLY
 from reflexarc.providers.sse import LARGEST_EVENT
+from reflexarc.specs import ActionSpec
 from reflexarc.testing import Received, Reply, Server
 from reflexarc.testing.reply import End
 from reflexarc.types import Action, ActionReady, ActionRefused, Event, Finished, Json
-from reflexarc.vocabulary import ActionSpec, Vocabulary
+from reflexarc.vocabulary import Vocabulary
 
 from .faults import (
     ALL_PIECES,

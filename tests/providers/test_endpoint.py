@@ -17,6 +17,7 @@ from reflexarc.errors import BadOutputError, BadRequestError, DeadlineError, LLM
 from reflexarc.providers.llama import LlamaLLM
 from reflexarc.providers.mistral import MistralLLM
 from reflexarc.providers.provider import ProviderLLM
+from reflexarc.specs import ActionSpec
 from reflexarc.testing import Received, Reply, Server, event
 from reflexarc.types import (
     Action,
@@ -29,7 +30,7 @@ from reflexarc.types import (
     ToolCallDelta,
     Usage,
 )
-from reflexarc.vocabulary import ActionSpec, Vocabulary
+from reflexarc.vocabulary import Vocabulary
 
 ERRORS = Path(__file__).parents[1] / "data" / "wire" / "errors"
 PATIENCE_S = 30.0

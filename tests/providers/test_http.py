@@ -21,6 +21,7 @@ from reflexarc.config import LLMConfig
 from reflexarc.errors import BadOutputError, ConnectError, DeadlineError, LLMError, TruncatedError
 from reflexarc.providers.llama import LlamaLLM
 from reflexarc.providers.sse import LARGEST_EVENT
+from reflexarc.specs import ActionSpec
 from reflexarc.testing import Reply, Server, event
 from reflexarc.types import (
     Action,
@@ -32,7 +33,7 @@ from reflexarc.types import (
     ToolCallDelta,
     Usage,
 )
-from reflexarc.vocabulary import ActionSpec, Vocabulary
+from reflexarc.vocabulary import Vocabulary
 
 WIRE = Path(__file__).parents[1] / "data" / "wire"
 PATIENCE_S = 30.0

@@ -19,9 +19,9 @@ from reflexarc.errors import (
     UnavailableError,
 )
 from reflexarc.providers.llama_native import read_native
+from reflexarc.specs import ActionSpec
 from reflexarc.testing import Reply, Server, event
 from reflexarc.types import CortexOutputModel, Stop, TextDelta, ToolCallDelta, Wire
-from reflexarc.vocabulary import ActionSpec
 
 WIRE = Path(__file__).parent.parent / "data" / "wire"
 ROBOT = Vocabulary(

@@ -25,6 +25,7 @@ from reflexarc.providers.http import HttpTransport
 from reflexarc.providers.llama import LlamaLLM
 from reflexarc.providers.mistral import MistralLLM
 from reflexarc.providers.provider import ProviderLLM
+from reflexarc.specs import ActionSpec
 from reflexarc.types import (
     ActionReady,
     ActionRefused,
@@ -37,7 +38,7 @@ from reflexarc.types import (
     TextDelta,
     Usage,
 )
-from reflexarc.vocabulary import MOST_ACTIONS, ActionSpec, Vocabulary
+from reflexarc.vocabulary import MOST_ACTIONS, Vocabulary
 
 Brain = ProviderLLM[CortexOutputModel]
 
@@ -45,6 +46,18 @@ PATIENCE_S = 50.0  # a busy machine computes slowly
 CLOSED = Vocabulary(
     [ActionSpec("move", ("sit", "walk", "walk back")), ActionSpec("face", ("joy",))]
 )
+PARAMETERS: Json = {
+    "type": "object",
+    "properties": {
+        "side": {"type": "string", "enum": ["left", "right"]},
+        "speed": {"type": "number"},
+        "why": {"type": "string"},
+        "path": {"type": "array"},
+    },
+    "required": ["side", "speed", "why"],
+    "additionalProperties": False,
+}
+SEVERAL = Vocabulary([ActionSpec("turn", None, "Turn.", PARAMETERS)])
 ODD = Vocabulary(
     [
         ActionSpec("move", ('say "sit"', "back\\slash", "über Stock", "a|b", "$(x)", "[^a]")),
@@ -102,7 +115,7 @@ def text_of(events: list[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
 
 
-@pytest.mark.parametrize("vocabulary", [CLOSED, ODD])
+@pytest.mark.parametrize("vocabulary", [CLOSED, ODD, SEVERAL])
 @pytest.mark.parametrize("mode", ["auto", "schema", "grammar"])
 async def test_holds_the_model_to_the_vocabulary(
     endpoint: Endpoint, vocabulary: Vocabulary, mode: str
@@ -182,7 +195,7 @@ async def complete(endpoint: Endpoint, settings: Json, **held: Any) -> str:
     return "".join(piece.text for piece in pieces if isinstance(piece, TextDelta))
 
 
-@pytest.mark.parametrize("vocabulary", [CLOSED, ODD])
+@pytest.mark.parametrize("vocabulary", [CLOSED, ODD, SEVERAL])
 async def test_takes_the_grammar_of_lines(endpoint: Endpoint, vocabulary: Vocabulary) -> None:
     """The line form's grammar is taken and leaves room for lines of this vocabulary only."""
     form = LineForm(vocabulary)

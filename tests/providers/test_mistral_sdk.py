@@ -15,9 +15,9 @@ import pytest
 from reflexarc import LLM, ConfigError, LLMConfig, Usage, Vocabulary, load_llm
 from reflexarc.providers.connection import Address
 from reflexarc.providers.mistral_sdk import MistralSdkTransport
+from reflexarc.specs import ActionSpec
 from reflexarc.testing import Received, Reply, Server
 from reflexarc.types import CortexOutputModel
-from reflexarc.vocabulary import ActionSpec
 
 WIRE = Path(__file__).parent.parent / "data" / "wire"
 ROBOT = Vocabulary([ActionSpec("move", ("sit",)), ActionSpec("speak", None)])

@@ -26,6 +26,7 @@ from reflexarc.lines import LineForm
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root
 from reflexarc.prompt import written
 from reflexarc.providers.onboard import line_messages
+from reflexarc.specs import ActionSpec
 from reflexarc.types import (
     Action,
     ActionReady,
@@ -35,7 +36,6 @@ from reflexarc.types import (
     Message,
     TextDelta,
 )
-from reflexarc.vocabulary import ActionSpec
 
 SPOT = Path(__file__).parent.parent.parent / "config" / "spot_onboard.json5"
 DOT = Vocabulary([ActionSpec("move", ("sit", "walk", "walk back")), ActionSpec("speak", None)])

@@ -19,6 +19,7 @@ from reflexarc.providers.llama import LlamaLLM
 from reflexarc.providers.mistral import MistralLLM
 from reflexarc.providers.provider import Provider, ProviderLLM
 from reflexarc.schema import strict_schema
+from reflexarc.specs import ActionSpec
 from reflexarc.testing import Received, Reply, Server
 from reflexarc.types import (
     Action,
@@ -33,7 +34,7 @@ from reflexarc.types import (
     ToolCallDelta,
     Wire,
 )
-from reflexarc.vocabulary import ActionSpec, Vocabulary
+from reflexarc.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary([ActionSpec("move", ("sit", "walk")), ActionSpec("speak", None)])
 SIT = Action(type="move", value="sit")

@@ -34,9 +34,9 @@ from reflexarc.errors import (
 )
 from reflexarc.onboard.engine import Engine
 from reflexarc.onboard.models import ModelStore, default_root
+from reflexarc.specs import ActionSpec
 from reflexarc.testing import Reply, Server
 from reflexarc.types import CortexOutputModel, ToolCallDelta
-from reflexarc.vocabulary import ActionSpec
 
 WIRE = Path(__file__).parent.parent / "data" / "wire"
 ROBOT = Vocabulary(

@@ -16,8 +16,9 @@ from reflexarc.providers.mistral import MistralLLM
 from reflexarc.providers.provider import ProviderLLM
 from reflexarc.providers.vendors import XAILLM, DeepSeekLLM, GeminiLLM, OpenAILLM
 from reflexarc.registry import PROVIDERS
+from reflexarc.specs import ActionSpec
 from reflexarc.testing import Received, Reply, Server
-from reflexarc.vocabulary import ActionSpec, Vocabulary
+from reflexarc.vocabulary import Vocabulary
 
 GOOD = Reply.stream('{"actions":[{"type":"move","value":"sit"}]}')
 ROBOT = Vocabulary([ActionSpec("move", ("sit",))])

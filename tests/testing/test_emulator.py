@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from reflexarc import LLM, LLMConfig, Usage, Vocabulary, load_llm
 from reflexarc.errors import AuthError
+from reflexarc.specs import ActionSpec
 from reflexarc.testing import EMULATORS, Emulator, Received, Reply, Server
 from reflexarc.testing.refusals import RULES
 from reflexarc.types import Action, CortexOutputModel, Finished, Json, ToolCallDelta
-from reflexarc.vocabulary import ActionSpec
 
 WIRE = Path(__file__).parents[1] / "data" / "wire"
 MANIFEST: dict[str, Json] = json.loads((WIRE / "manifest.json").read_text())["files"]

@@ -11,10 +11,11 @@ from reflexarc.config import LLMConfig
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt
 from reflexarc.providers.provider import ProviderLLM
+from reflexarc.specs import ActionSpec
 from reflexarc.testing.emulator import Emulator
 from reflexarc.testing.server import Received, Server
 from reflexarc.types import Action, ToolCallDelta
-from reflexarc.vocabulary import ActionSpec, Vocabulary
+from reflexarc.vocabulary import Vocabulary
 
 PATIENCE_S = 5.0
 """Seconds after which something that ought to happen at once is taken not to happen."""
