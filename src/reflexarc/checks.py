@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
@@ -71,9 +71,34 @@ def check_key(key: SecretStr) -> SecretStr:
     return key
 
 
+_FORMS = ("grammar", "schema", "tools", "json", "text")
+
+
+def _check_structured(mode: object) -> object:
+    if isinstance(mode, list | tuple):
+        forms = tuple(cast("list[object]", mode))
+        if forms and len(set(forms)) == len(forms) and all(form in _FORMS for form in forms):
+            return forms
+    elif mode in ("auto", *_FORMS[:-1]):
+        return mode
+    raise ValueError(
+        f"must be auto, {', '.join(_FORMS[:-1])}, or a list of {', '.join(_FORMS)} "
+        "in the order in which they are tried"
+    )
+
+
 NoBool = BeforeValidator(_refuse_bool)
 
 Seconds = Annotated[float, NoBool, AfterValidator(_check_seconds)]
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 ApiKey = Annotated[SecretStr, AfterValidator(check_key)]
 ExtraParams = Annotated[dict[str, Any], AfterValidator(_check_json)]
+
+Form = Literal["grammar", "schema", "tools", "json", "text"]
+"""How an answer is held to what the robot can do: a GBNF grammar, a strict JSON Schema, tool calls,
+JSON of any shape, or by the prompt alone."""
+
+Structured = Annotated[
+    Literal["auto", "schema", "tools", "json", "grammar"] | tuple[Form, ...],
+    BeforeValidator(_check_structured),
+]

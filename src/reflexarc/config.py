@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from reflexarc.checks import ApiKey, BaseUrl, ExtraParams, NoBool, Seconds
+from reflexarc.checks import ApiKey, BaseUrl, ExtraParams, NoBool, Seconds, Structured
 from reflexarc.errors import ConfigError, did_you_mean
 from reflexarc.source import Source, expand
 from reflexarc.types import Action, as_object
@@ -46,6 +46,21 @@ class _Frozen(BaseModel):
                     {"key": key, "hint": did_you_mean(key, known)},
                 )
         return data
+
+
+class Sensed(_Frozen):
+    """An example: what is sensed, and what the robot does about it.
+
+    Parameters
+    ----------
+    sensed : str
+        What the inputs say, as text.
+    actions : tuple of Action
+        The right answer.
+    """
+
+    sensed: str
+    actions: tuple[Action, ...]
 
 
 class LLMConfig(_Frozen):
@@ -75,12 +90,15 @@ class LLMConfig(_Frozen):
         Makes sampling repeatable, as far as the server can.
     transport : {"auto", "sdk", "http"}, default "auto"
         The vendor's SDK or our own client; ``auto`` takes the SDK for the vendor's own host only.
-    structured : {"auto", "schema", "tools", "json", "grammar"}, default "auto"
-        How the answer is held to the robot's vocabulary.
+    structured : {"auto", "schema", "tools", "json", "grammar"} or tuple of str, default "auto"
+        How the answer is held to the robot's vocabulary; several, ``"text"`` among them, are tried
+        in their order.
     history_length : int, default 0
         Past ticks that ``reflexarc run`` shows the model.
     agent_name : str, default "IRIS"
         OM1's field and default; accepted, and not used here.
+    examples : tuple of Sensed, default ()
+        The robot's examples, where a file of OM1's has no other place for them.
     extra_params : dict, default {}
         Fields added to the request body as they are.
     """
@@ -96,9 +114,10 @@ class LLMConfig(_Frozen):
     temperature: Annotated[float | None, NoBool] = Field(default=None, ge=0, le=2)
     seed: Annotated[int | None, NoBool] = Field(default=None, ge=0)
     transport: Literal["auto", "sdk", "http"] = "auto"
-    structured: Literal["auto", "schema", "tools", "json", "grammar"] = "auto"
+    structured: Structured = "auto"
     history_length: Annotated[int, NoBool] = Field(default=0, ge=0)
     agent_name: str = "IRIS"
+    examples: tuple[Sensed, ...] = ()
     extra_params: ExtraParams = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -110,21 +129,6 @@ class LLMConfig(_Frozen):
         if settings is None:
             return data
         return {key: value for key, value in fields.items() if key != "config"} | settings
-
-
-class Sensed(_Frozen):
-    """An example: what is sensed, and what the robot does about it.
-
-    Parameters
-    ----------
-    sensed : str
-        What the inputs say, as text.
-    actions : tuple of Action
-        The right answer.
-    """
-
-    sensed: str
-    actions: tuple[Action, ...]
 
 
 class Plugin(_Frozen):

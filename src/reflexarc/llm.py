@@ -110,6 +110,28 @@ class LLM(ABC, Generic[R]):
                 if isinstance(event, ActionReady):
                     yield event.action
 
+    async def write(self, prompt: str | Prompt, messages: Messages = None) -> str:
+        """Ask for plain text, such as a summary of what happened: nothing that is acted on.
+
+        Parameters
+        ----------
+        prompt : str or Prompt
+            What to write.
+        messages : sequence of Message or mapping, or None, default None
+            Past turns, oldest first.
+
+        Returns
+        -------
+        str
+            Without white space around it; cut where the token limit cut it.
+
+        Raises
+        ------
+        LLMError
+            How the call failed.
+        """
+        raise NotImplementedError(f"{self.name} writes no plain text")
+
     async def open(self) -> None:
         """Make ready what the first question would otherwise wait for; optional."""
         return

@@ -43,12 +43,15 @@ class Prompt:
         What is sensed now.
     examples : tuple of Sensed, default ()
         Examples as data; the same at every tick.
+    actions : Vocabulary or None, default None
+        What the robot can do in this tick; None is what the LLM was made with.
     """
 
     system: str = ""
     history: tuple[Message, ...] = ()
     situation: str = ""
     examples: tuple[Sensed, ...] = ()
+    actions: Vocabulary | None = None
 
     @classmethod
     def for_robot(cls, robot: RobotConfig) -> Prompt:
@@ -68,7 +71,10 @@ class Prompt:
             parts.append(f"LAWS:\n{robot.system_governance.strip()}")
         if robot.system_prompt_examples.strip():
             parts.append(f"EXAMPLES:\n{robot.system_prompt_examples.strip()}")
-        return cls(system="\n\n".join(filter(None, parts)), examples=robot.examples)
+        return cls(
+            system="\n\n".join(filter(None, parts)),
+            examples=robot.examples or robot.cortex_llm.examples,
+        )
 
     def at(self, situation: str, history: Iterable[Message] = ()) -> Prompt:
         """The prompt of one tick.

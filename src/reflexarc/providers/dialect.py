@@ -6,14 +6,10 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
+from reflexarc.checks import Form
 from reflexarc.llm import Request
 from reflexarc.types import Json, Message
-
-Form = Literal["grammar", "schema", "tools", "json", "text"]
-"""How an answer is held to what the robot can do: a GBNF grammar, a strict JSON Schema, tool calls,
-JSON of any shape, or by the prompt alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from reflexarc.checks import Form
 from reflexarc.errors import BadRequestError, ContextOverflowError, LLMError
 from reflexarc.llm import Request
-from reflexarc.providers.dialect import Dialect, Form
+from reflexarc.providers.dialect import Dialect
 from reflexarc.types import Json
 
 _log = logging.getLogger(__name__)

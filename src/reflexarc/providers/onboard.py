@@ -12,22 +12,25 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
-from functools import cached_property
+from functools import lru_cache
 
 from reflexarc.actions import JsonActions
+from reflexarc.checks import Form
 from reflexarc.clocks import Clocks
 from reflexarc.decoder import Decoder, judge_any
 from reflexarc.errors import ConfigError
 from reflexarc.lines import LineActions, LineForm
-from reflexarc.llm import R, Request, Transport
+from reflexarc.llm import Messages, R, Request, Transport
 from reflexarc.onboard.engine import Endpoint, Engine
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find, is_path
 from reflexarc.onboard.prefix import PrefixCache, default_prefixes
 from reflexarc.prompt import Prompt, build_messages
-from reflexarc.providers.dialect import Dialect, Form
+from reflexarc.providers.aim import ActionsAim, Aim
+from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.http import Address, HttpTransport
 from reflexarc.providers.provider import Provider, ProviderLLM
 from reflexarc.types import Action, Message, TextDelta
+from reflexarc.vocabulary import Vocabulary
 
 _INSTRUCTION = "For each situation, write what you do, one action a line."
 
@@ -61,7 +64,8 @@ class OnboardLLM(ProviderLLM[R]):
     async def warm(self, prompt: Prompt) -> None:
         """Read the prompt's stable part ahead, or take it from disk; see `LLM.warm`."""
         loop = asyncio.get_running_loop()
-        request = self._request(prompt.at(""))
+        whole = prompt.at("")
+        request = self._request(whole, self._aim_of(whole))
         config = request.config.model_copy(update={"max_tokens": 1})
         endpoint = await self._serving()
         name = await asyncio.to_thread(self._prefixes.name, self._local, request.messages)
@@ -76,6 +80,14 @@ class OnboardLLM(ProviderLLM[R]):
         if kept:
             await asyncio.to_thread(self._prefixes.used, name)
             self._warm = (name, endpoint.pid)
+
+    async def write(self, prompt: str | Prompt, messages: Messages = None) -> str:
+        """Ask for plain text; see `LLM.write`."""
+        try:
+            return await super().write(prompt, messages)
+        finally:
+            if self._warm:  # the text has taken its place in the cache: it is due from disk again
+                self._warm = (self._warm[0], 0)
 
     async def aclose(self) -> None:
         """Close the connections and end the child; may be called twice."""
@@ -132,24 +144,29 @@ class OnboardLLM(ProviderLLM[R]):
             await self._prefixes.restore(endpoint, name)
         return Address(endpoint.base_url, endpoint.api_key)
 
-    def _composed(self, prompt: Prompt, form: Form) -> Request:
+    def _composed(self, prompt: Prompt, aim: Aim, form: Form) -> Request:
         config = self.config
         if config.temperature is None:
             config = config.model_copy(update={"temperature": 0.0})
-        if (lines := self._lines) is None:
-            return replace(super()._composed(prompt, form), config=config)
+        if (lines := self._lines_of(aim)) is None:
+            return replace(super()._composed(prompt, aim, form), config=config)
         return Request(self.model, line_messages(prompt, lines), config, grammar=lines.grammar())
 
-    def _decoder(self) -> Decoder:
-        lines = self._lines
-        return super()._decoder() if lines is None else LineActions(lines.judge)
+    def _decoder(self, aim: Aim) -> Decoder:
+        lines = self._lines_of(aim)
+        return super()._decoder(aim) if lines is None else LineActions(lines.judge)
 
-    @cached_property
-    def _lines(self) -> LineForm | None:
+    def _lines_of(self, aim: Aim) -> LineForm | None:
         """The line form, unless the configuration asks for another or there is no vocabulary."""
-        if self.vocabulary is None or self.config.structured != "auto":
+        vocabulary = aim.vocabulary if isinstance(aim, ActionsAim) else None
+        if vocabulary is None or self.config.structured != "auto":
             return None
-        return LineForm(self.vocabulary)
+        return _line_form(vocabulary)
+
+
+@lru_cache(maxsize=8)  # the same at every tick
+def _line_form(vocabulary: Vocabulary) -> LineForm:
+    return LineForm(vocabulary)
 
 
 def line_messages(prompt: Prompt, lines: LineForm) -> tuple[Message, Message]:

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
-from reflexarc.actions import JsonActions
 from reflexarc.call import Call
-from reflexarc.checks import check_key
+from reflexarc.checks import Form, check_key
 from reflexarc.clocks import Clocks
 from reflexarc.config import LLMConfig
-from reflexarc.decoder import Decoder, judge_any
+from reflexarc.decoder import Decoder
 from reflexarc.errors import ConfigError, ContextOverflowError, LLMError, LoadingError
 from reflexarc.llm import LLM, Messages, R, Request, Transport
-from reflexarc.prompt import AnswerForm, Prompt, build_messages, instructions, read_prompt
+from reflexarc.prompt import Prompt, build_messages, read_prompt
+from reflexarc.providers.aim import ActionsAim, Aim, ModelAim, PlainText, TextAim, answer_form
 from reflexarc.providers.chat import read_reply
-from reflexarc.providers.dialect import Dialect, Form
+from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.endpoint import Endpoint
 from reflexarc.providers.http import Address, HttpTransport
-from reflexarc.schema import WholeAnswer, answer_tool, model_instructions, strict_schema
-from reflexarc.types import Attempt, CortexOutputModel, Event, Json, Message, Wire
+from reflexarc.types import Attempt, CortexOutputModel, Event, Finished, Message, Wire
 from reflexarc.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
@@ -103,29 +103,13 @@ class ProviderLLM(LLM[R]):
         self.config = config
         self.vocabulary = vocabulary
         self.output_model: type[BaseModel] = output_model or CortexOutputModel
-        self._gives_actions = vocabulary is not None or self.output_model is CortexOutputModel
-        if self._gives_actions and "actions" not in self.output_model.model_fields:
-            raise ConfigError(
-                f"{self.output_model.__name__} has no field 'actions' for the robot's actions; "
-                "leave out the vocabulary, or add the field"
-            )
-        others = [
-            name
-            for name, field in self.output_model.model_fields.items()
-            if field.is_required() and name != "actions"
-        ]
-        if vocabulary is not None and others:
-            raise ConfigError(
-                f"{self.output_model.__name__} needs {', '.join(others)}, and the robot's actions "
-                "are all that is asked for; give defaults, or leave out the vocabulary"
-            )
-        if not self._gives_actions and "root" in self.output_model.model_fields:
-            raise ConfigError(
-                f"{self.output_model.__name__} is no object; put its value into a field of one"
-            )
         if vocabulary is None and config.structured == "grammar":
             raise ConfigError("a grammar is made of the robot's actions; hand them to load_llm")
-        self._asked: dict[Form, tuple[str, dict[str, Any]]] = {}
+        if vocabulary is not None or self.output_model is CortexOutputModel:
+            self._aim: Aim = ActionsAim(vocabulary, self.output_model)
+        else:
+            self._aim = ModelAim(self.output_model)
+        self._aims: dict[Vocabulary, Aim] = {}
         self._served_by: set[str] = set()
         self._dialect = Dialect()
         self._transport = self._make_transport(environ)
@@ -135,17 +119,14 @@ class ProviderLLM(LLM[R]):
                 "or transport: 'http' for a llama.cpp server"
             )
         self.model = self._model()
-        mode = config.structured
         self._endpoint = Endpoint(
-            self._dialect,
-            self._dialect.forms if mode == "auto" else [mode],
-            renames=self._transport.sends_any_field,
+            self._dialect, self._forms(), renames=self._transport.sends_any_field
         )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r})"
 
-    async def stream(
+    def stream(
         self, prompt: str | Prompt, messages: Messages = None
     ) -> AsyncGenerator[Event, None]:
         """Ask, and give out everything that happens as it happens; see `LLM.stream`.
@@ -153,23 +134,38 @@ class ProviderLLM(LLM[R]):
         What the server refuses or ignores is asked for in another way, once and within the same
         deadline, as long as no action is out.
         """
+        return self._answer(prompt, messages)
+
+    async def write(self, prompt: str | Prompt, messages: Messages = None) -> str:
+        """Ask for plain text; see `LLM.write`."""
+        async with aclosing(self._answer(prompt, messages, _TEXT)) as events:
+            async for event in events:
+                if isinstance(event, Finished) and isinstance(event.answer, PlainText):
+                    return event.answer.text
+        raise AssertionError("a stream ends with Finished or an error")
+
+    async def _answer(
+        self, prompt: str | Prompt, messages: Messages, aim: Aim | None = None
+    ) -> AsyncGenerator[Event, None]:
         whole = read_prompt(prompt, messages)
+        aim = aim or self._aim_of(whole)
+        request = partial(self._request, whole, aim)
         loop = asyncio.get_running_loop()
         started = loop.time()
         with Clocks(self.config, started) as clocks:
-            if not self._gives_actions:
+            if not aim.acts:
                 clocks.acted()  # there will be no first action to wait for
-            asked = [self._request(whole)]
+            asked = [request()]
             tries: tuple[Attempt, ...] = ()
             while True:
-                call = Call(self.name, self.model, self._decoder(), clocks, started, tries)
+                call = Call(self.name, self.model, self._decoder(aim), clocks, started, tries)
                 try:
                     async with aclosing(self._transport.send(asked[-1])) as batches:
                         while not call.over and (batch := await clocks.next(batches)) is not None:
                             for event in call.take(batch, loop.time()):
                                 yield event
-                    last = call.finish(self.output_model, loop.time())
-                    self._note(call, asked[-1])  # now: who has the answer asks for no more events
+                    last = call.finish(aim.output_model, loop.time())
+                    self._note(call, asked[-1], aim)  # now: who has the answer asks for no more
                     for event in last:
                         yield event
                     return
@@ -177,7 +173,7 @@ class ProviderLLM(LLM[R]):
                     call.complete(error, loop.time())
                     if self._key is not None:
                         error.hide(self._key.get_secret_value())
-                    if not await self._may_go_better(error, call, whole, asked):
+                    if not await self._may_go_better(error, call, request, asked):
                         raise
                     tries = error.attempts
 
@@ -196,7 +192,7 @@ class ProviderLLM(LLM[R]):
         return model
 
     async def _may_go_better(
-        self, error: LLMError, call: Call, whole: Prompt, asked: list[Request]
+        self, error: LLMError, call: Call, request: Callable[[], Request], asked: list[Request]
     ) -> bool:
         """Learn from a failure; whether to try again, by the last of what was `asked`."""
         if call.acted:
@@ -208,19 +204,21 @@ class ProviderLLM(LLM[R]):
         before = [attempt.outcome for attempt in error.attempts[:-1]]
         if not learned or (error.kind == ContextOverflowError.kind and error.kind in before):
             return False
-        again = self._request(whole)
+        again = request()
         if again in asked or len(asked) >= _MOST_TRIES:
             return False
         asked.append(again)
         return True
 
-    def _note(self, call: Call, request: Request) -> None:
+    def _note(self, call: Call, request: Request, aim: Aim) -> None:
         """Learn from an answer."""
         if call.model != self.model and call.model not in self._served_by:
             self._served_by.add(call.model)
             _log.info("%s was asked for %s; %s answers.", self.name, self.model, call.model)
-        may_prefer = self.config.structured == "auto" and self.vocabulary is not None
-        if call.server == "llama.cpp" and may_prefer and self._transport.sends_any_field:
+        has_choice = isinstance(self.config.structured, tuple) or self.config.structured == "auto"
+        has_grammar = isinstance(aim, ActionsAim) and aim.vocabulary is not None
+        may_prefer = has_choice and has_grammar and self._transport.sends_any_field
+        if call.server == "llama.cpp" and may_prefer:
             self._endpoint.prefer("grammar")
         self._endpoint.answered(request, call.usage.prompt_tokens if call.usage else 0)
 
@@ -268,43 +266,42 @@ class ProviderLLM(LLM[R]):
         path = urlsplit(provider.base_url or "").path if is_vendor else "/v1"
         return Address(base_url if parts.path else f"{base_url}{path}", key), is_vendor
 
-    def _request(self, prompt: Prompt) -> Request:
+    def _aim_of(self, prompt: Prompt) -> Aim:
+        """What the answer is to be, by the prompt's own actions where it has some."""
+        if prompt.actions is None:
+            return self._aim
+        if prompt.actions not in self._aims:
+            if len(self._aims) == _MOST_AIMS:
+                self._aims.clear()
+            self._aims[prompt.actions] = ActionsAim(prompt.actions, self.output_model)
+        return self._aims[prompt.actions]
+
+    def _forms(self) -> Sequence[Form]:
+        mode = self.config.structured
+        if isinstance(mode, tuple):
+            return mode
+        return self._dialect.forms if mode == "auto" else [mode]
+
+    def _request(self, prompt: Prompt, aim: Aim) -> Request:
         """What to send, by all that is known of the server."""
         endpoint = self._endpoint
         history = _recent(prompt.history, endpoint.most_turns)
+        form = aim.form or endpoint.form
         return replace(
-            self._composed(replace(prompt, history=history), endpoint.form),
-            form=endpoint.form,
+            self._composed(replace(prompt, history=history), aim, form),
+            form=form,
             turns=len(history),
             amended=dict(endpoint.amended),
         )
 
-    def _composed(self, prompt: Prompt, form: Form) -> Request:
-        closing, held = self._held(form)
-        past = _answer_form(form) if self._dialect.shows_calls else "json"
+    def _composed(self, prompt: Prompt, aim: Aim, form: Form) -> Request:
+        closing, held = aim.held(form)
+        past = answer_form(form) if self._dialect.shows_calls else "json"
         messages = build_messages(prompt, closing, past)
         return Request(self.model, messages, self.config, **held)
 
-    def _held(self, form: Form) -> tuple[str, dict[str, Any]]:
-        """How the answer is asked for in words, and held to in fields: the same at every tick."""
-        if form not in self._asked:
-            if self.vocabulary is None:
-                schema = strict_schema(self.output_model)
-                words = model_instructions(schema, _answer_form(form))
-                self._asked[form] = words, _HOLDS_MODEL[form](schema)
-            else:
-                words = instructions(self.vocabulary, _answer_form(form))
-                self._asked[form] = words, _HOLDS[form](self.vocabulary)
-        return self._asked[form]
-
-    def _decoder(self) -> Decoder:
-        if not self._gives_actions:
-            return WholeAnswer(self.output_model)
-        return JsonActions(self.vocabulary.judge if self.vocabulary else judge_any)
-
-
-def _answer_form(form: Form) -> AnswerForm:
-    return "tools" if form == "tools" else "json"
+    def _decoder(self, aim: Aim) -> Decoder:
+        return aim.decoder()
 
 
 def _recent(history: tuple[Message, ...], most: int | None) -> tuple[Message, ...]:
@@ -321,25 +318,13 @@ def _recent(history: tuple[Message, ...], most: int | None) -> tuple[Message, ..
     return history[start:]
 
 
-_HOLDS: Mapping[Form, Callable[[Vocabulary], dict[str, Any]]] = {
-    "grammar": lambda vocabulary: {"grammar": vocabulary.grammar()},
-    "schema": lambda vocabulary: {"schema": vocabulary.schema()},
-    "tools": lambda vocabulary: {"tools": vocabulary.tools()},
-    "json": lambda _: {"json_object": True},
-    "text": lambda _: {},
-}
-"""How each form holds an answer to a vocabulary: fields of `Request`."""
-
-_HOLDS_MODEL: Mapping[Form, Callable[[Json], dict[str, Any]]] = {
-    "schema": lambda schema: {"schema": schema},
-    "tools": lambda schema: {"tools": [answer_tool(schema)]},
-    "json": lambda _: {"json_object": True},
-    "text": lambda _: {},
-}
-"""The same for the schema of an output model."""
-
 _MOST_TRIES = 12
 """Requests one question may become while the server is being learned."""
 
 _LOADING_S = 0.5
 """Seconds between two requests to a server that is still loading its model."""
+
+_MOST_AIMS = 8
+"""Vocabularies kept: a robot has few, and what is made of them is cheap."""
+
+_TEXT = TextAim()
