@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from llm import plugins
-from llm.io_provider import IOProvider
+from providers.io_provider import IOProvider
 
 R = T.TypeVar("R", bound=BaseModel)
 

@@ -99,6 +99,8 @@ class LLMConfig(_Frozen):
         OM1's field and default; accepted, and not used here.
     examples : tuple of Sensed, default ()
         The robot's examples, where a file of OM1's has no other place for them.
+    llms : tuple of LLMConfig, default ()
+        The brains of a FailoverLLM, best first.
     extra_params : dict, default {}
         Fields added to the request body as they are.
     """
@@ -118,6 +120,7 @@ class LLMConfig(_Frozen):
     history_length: Annotated[int, NoBool] = Field(default=0, ge=0)
     agent_name: str = "IRIS"
     examples: tuple[Sensed, ...] = ()
+    llms: tuple[LLMConfig, ...] = ()
     extra_params: ExtraParams = Field(default_factory=dict)
 
     @model_validator(mode="before")

@@ -82,12 +82,31 @@ def load_llm(
     UnavailableError
         If the provider needs a package or model that is not installed.
     """
-    make = _find(config.type)
+    make = find_llm(config.type)
     variables = os.environ if environ is None else environ
     return make(config, vocabulary=actions, output_model=output_model, environ=variables)
 
 
-def _find(name: str) -> Any:
+def find_llm(name: str) -> Any:
+    """What makes the LLMs of a type.
+
+    Parameters
+    ----------
+    name : str
+        As in ``LLMConfig.type``.
+
+    Returns
+    -------
+    callable
+        With `ProviderLLM`'s parameters; mostly the class itself.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such type.
+    UnavailableError
+        If another package announces it and cannot be imported.
+    """
     target = PROVIDERS.get(name)
     if target is not None:
         module, _, attribute = target.partition(":")

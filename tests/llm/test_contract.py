@@ -13,9 +13,10 @@ from pydantic import BaseModel
 import llm.plugins
 from llm import LLM, LLMConfig, load_llm
 from llm.output_model import CortexOutputModel
+from reflexarc.om1.plugins import BRAINS, Brain, render
 
 PLUGINS = sorted(Path(llm.plugins.__path__[0]).glob("*_llm.py"))
-NAMES = ["LlamaLLM", "MistralLLM"]
+NAMES = [brain.name for brain in BRAINS]
 
 
 class Dummy(BaseModel):
@@ -67,6 +68,7 @@ def test_a_plugin_is_found_by_its_class(name: str) -> None:
     found = load_llm(name)
     assert found.__name__ == name
     assert found.__module__ == f"llm.plugins.{name.removesuffix('LLM').lower()}_llm"
+    assert LLM in found.__bases__
 
 
 @pytest.mark.parametrize("name", ["NoLLM", "LLM", "Mistral", "R", "[LLM"])
@@ -122,16 +124,31 @@ def test_a_plugin_is_made_offline(name: str) -> None:
     assert plugin._config is config
     assert config == before
     assert plugin._output_model is Dummy
-    assert (plugin._client.base_url, plugin._client.api_key) == ("http://test.com", "test-key")
+    key = None if name in ("OnboardLLM", "FailoverLLM") else "test-key"
+    assert (plugin._client.base_url, plugin._client.api_key) == ("http://test.com", key)
     assert "test-key" not in repr(plugin._client)
+    assert plugin._skip_state_management is False
+    assert plugin.history_manager.client is plugin._client
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "OnboardLLM"])
 @pytest.mark.parametrize("config", [None, LLMConfig(), LLMConfig(api_key="", base_url="")])
 def test_without_key_and_server_a_plugin_is_not_made(name: str, config: LLMConfig | None) -> None:
     """The message is the one OM1's plugins have, with what to do."""
     with pytest.raises(ValueError, match="config file missing api_key"):
         load_llm(name)(CortexOutputModel, config)
+
+
+@pytest.mark.parametrize("brain", BRAINS, ids=lambda brain: brain.stem)
+def test_plugin_files_are_written_by_their_template(brain: Brain) -> None:
+    """What two plugins share is written once; after a change run scripts/write_plugins.py."""
+    path = Path(llm.plugins.__path__[0]) / f"{brain.stem}.py"
+    assert path.read_text() == render(brain, "A")
+
+
+def test_every_plugin_file_has_its_row() -> None:
+    """No plugin beside those that the template writes."""
+    assert [path.stem for path in PLUGINS] == sorted(brain.stem for brain in BRAINS)
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: path.stem)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from enum import Enum
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from reflexarc.errors import ConfigError
 from reflexarc.om1.cortex import Cortex
@@ -22,6 +23,12 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
+    base_url: str | None = None
+    agent_name: str | None = "IRIS"
+    history_length: int | None = 0
+    timeout: int | None = 10
+    extra_params: dict[str, Any] = Field(default_factory=dict)
+
 
 class Model(str, Enum):  # noqa: UP042 - as OM1 writes it
     """A model as OM1's later plugins name it."""
@@ -29,10 +36,50 @@ class Model(str, Enum):  # noqa: UP042 - as OM1 writes it
     SMALL = "small-1"
 
 
-def settings_of(environ: dict[str, str] | None = None, **given: Any) -> dict[str, Any]:
+class NoHistory:
+    """OM1's history manager, as far as it matters where none is kept."""
+
+    def __init__(self, config: Any, client: Any) -> None:
+        self.agent_name = "****".replace(
+            "****", config.agent_name
+        )  # as OM1's first generation has it
+        self.client = client
+        self.frame_index = 0
+
+    @staticmethod
+    def update_history() -> Any:
+        """Leave the question as it is."""
+        return lambda asking: asking
+
+
+def plugin(name: str, config: Config, functions: list[Any] | None = None) -> Any:
+    """A plugin as OM1's base class makes it: of generation B where it has function schemas."""
+    made: Any = type(name, (), {})()
+    made._config = config
+    made.io_provider = SimpleNamespace(set_llm_prompt=lambda _: None)
+    if functions is not None:
+        made.function_schemas = functions
+    return made
+
+
+def brain(
+    config: Config,
+    environ: dict[str, str] | None = None,
+    *,
+    name: str = "LlamaLLM",
+    output_model: type[BaseModel] = CortexOutputModel,
+    functions: list[Any] | None = None,
+) -> Cortex[Any]:
+    """What such a plugin makes."""
+    made = plugin(name, config, functions)
+    return Cortex(made, output_model, NoHistory, environ=environ or {})
+
+
+def settings_of(
+    environ: dict[str, str] | None = None, name: str = "LlamaLLM", **given: Any
+) -> dict[str, Any]:
     """What our LLM was made with."""
-    cortex = Cortex("LlamaLLM", CortexOutputModel, Config(**given), environ or {})
-    return vars(cortex)["_llm"].config.model_dump()
+    return vars(brain(Config(**given), environ, name=name))["_config"].model_dump()
 
 
 @pytest.mark.parametrize(
@@ -45,6 +92,8 @@ def settings_of(environ: dict[str, str] | None = None, **given: Any) -> dict[str
         ({"temperature": 0}, {"temperature": 0.0}),
         ({"extra_params": {"transport": "sdk"}}, {"transport": "sdk", "extra_params": {}}),
         ({"extra_params": {"seed": 7}}, {"seed": 7, "extra_params": {}}),
+        ({"extra_params": {"timeout": 2.5}}, {"timeout": 2.5}),
+        ({"extra_params": {"timeout": 2.5}, "timeout": 3}, {"timeout": 3.0}),
         ({"seed": 7}, {"seed": 7, "extra_params": {}}),
         (
             {"extra_params": {"max_tokens": 7, "top_k": 3}, "max_tokens": 9},
@@ -90,7 +139,7 @@ def test_a_misspelt_setting_is_told(caplog: pytest.LogCaptureFixture) -> None:
 def test_openminds_key_goes_to_openmind_only(key: str, base_url: str, *, sent: bool) -> None:
     """The key that OM1 adds to every LLM is sent to OpenMind's own hosts and nowhere else."""
     config = Config(base_url=base_url, model="m", api_key=key)
-    cortex = Cortex("LlamaLLM", CortexOutputModel, config, {"OM_API_KEY": "the-robots-own"})
+    cortex = brain(config, {"OM_API_KEY": "the-robots-own"})
     held = vars(cortex)["_llm"].config.api_key
     assert (held is not None) is sent
     assert cortex.client.api_key == (key if sent else None)
@@ -100,10 +149,94 @@ async def test_a_key_that_is_dropped_is_not_sent() -> None:
     """On the wire there is no trace of it."""
     async with Server(Reply.stream('{"actions":[]}')) as server:
         config = Config(base_url=server.base_url, model="m", api_key="om1_live_0123")
-        cortex = Cortex("LlamaLLM", CortexOutputModel, config, {})
+        cortex = brain(config)
         await cortex.ask("sit")
         await cortex.aclose()
     assert "authorization" not in server.requests[0].headers
+
+
+@pytest.mark.parametrize("base_url", [None, "https://api.mistral.ai/v1"])
+@pytest.mark.parametrize("key", ["openmind_free", "om1_live_0123", "${OM_API_KEY}", "theirs"])
+def test_openminds_key_for_a_vendor_is_refused(key: str, base_url: str | None) -> None:
+    """A vendor needs a key of its own: the message names whose key it was, and for which host."""
+    environ = {"OM_API_KEY": "om1_x", "OPENMIND_API_KEY": "theirs"}
+    with pytest.raises(ConfigError) as caught:
+        brain(Config(api_key=key, base_url=base_url), environ, name="MistralLLM")
+    message = str(caught.value)
+    assert message.startswith("config file missing api_key: OM1 hands OpenMind's key to MistralLLM")
+    assert "not sent to api.mistral.ai; set MISTRAL_API_KEY" in message
+    assert "om1_" not in message
+
+
+def test_the_vendors_own_key_takes_its_place() -> None:
+    """With the vendor's variable set, OpenMind's key is no mistake: it is just not used."""
+    cortex = brain(Config(api_key="om1_x"), {"MISTRAL_API_KEY": "mine"}, name="MistralLLM")
+    assert cortex.client.api_key is None
+    assert vars(cortex)["_llm"]._key.get_secret_value() == "mine"
+
+
+def test_openminds_key_is_taken_out_of_every_brain_of_a_chain() -> None:
+    """What stands in one of the brains behind a failover is looked at as well."""
+    first = {"base_url": HERE, "model": "m", "api_key": "om1_x"}
+    second = {"base_url": HERE, "model": "n", "api_key": "mine"}
+    chain = [{"type": "LlamaLLM", **first}, {"type": "LlamaLLM", "config": second}]
+    found = settings_of(name="FailoverLLM", api_key="om1_y", llms=chain)
+    keys = [each["api_key"] for each in found["llms"]]
+    assert keys[0] is None
+    assert keys[1].get_secret_value() == "mine"
+    assert found["api_key"] is None
+
+
+def test_the_model_on_board_takes_what_om1_adds(caplog: pytest.LogCaptureFixture) -> None:
+    """Server, key and an unknown model mean nothing on board; the robot acts all the same."""
+    given = {"base_url": "http://test.com", "api_key": "test-key", "model": "test-model"}
+    found = settings_of(name="OnboardLLM", **given)
+    assert (found["base_url"], found["api_key"], found["model"]) == (None, None, None)
+    assert "OnboardLLM has no model 'test-model'; smollm2-135m-instruct answers" in caplog.text
+    assert "base_url = http://test.com is not asked" in caplog.text
+
+
+def test_a_failover_without_brains_asks_the_server_and_then_on_board() -> None:
+    """A server is enough to make a chain of."""
+    found = settings_of(name="FailoverLLM", base_url=HERE, api_key="k", model="m")
+    first, second = found["llms"]
+    assert (first["type"], first["base_url"], first["model"]) == ("LlamaLLM", HERE, "m")
+    assert second["type"] == "OnboardLLM"
+
+
+def test_function_schemas_are_asked_for_by_tool_calls() -> None:
+    """Where OM1 hands over function schemas, tools come first, unless it is said otherwise."""
+
+    def structured(name: str = "LlamaLLM", **given: Any) -> Any:
+        made = brain(Config(base_url=HERE, model="m", **given), name=name, functions=[])
+        return vars(made)["_config"].structured
+
+    assert structured() == ("tools", "schema", "json", "text")
+    assert structured(structured="schema") == "schema"
+    assert structured(name="OnboardLLM") == "auto"
+    assert settings_of(base_url=HERE, model="m")["structured"] == "auto"
+
+
+def test_the_brains_of_a_chain_are_asked_by_tool_calls() -> None:
+    """A failover hands this down, but not to the model on board."""
+    chain = [
+        {"type": "LlamaLLM", "config": {"base_url": HERE, "model": "m"}},
+        {"type": "OnboardLLM"},
+    ]
+    made = brain(Config(llms=chain), name="FailoverLLM", functions=[])
+    config = vars(made)["_config"]
+    assert [each.structured for each in config.llms] == [
+        ("tools", "schema", "json", "text"),
+        "auto",
+    ]
+
+
+def test_a_robot_with_a_past_needs_a_name() -> None:
+    """OM1 tells the past by the robot's name; without a past it does without."""
+    with pytest.raises(ConfigError, match="agent_name is empty"):
+        settings_of(base_url=HERE, model="m", agent_name=None, history_length=3)
+    made = brain(Config(base_url=HERE, model="m", agent_name=None))
+    assert made.history_manager.agent_name == "IRIS"
 
 
 def test_a_mistake_is_told_with_its_place() -> None:
@@ -131,7 +264,7 @@ async def test_the_answer_is_of_om1s_model(
 ) -> None:
     """An answer fits the model that OM1 asked for, or there is none."""
     async with Server(Reply.stream(text)) as server:
-        cortex = Cortex("LlamaLLM", output_model, Config(base_url=server.base_url, model="m"), {})
+        cortex = brain(Config(base_url=server.base_url, model="m"), output_model=output_model)
         answer: Any = await cortex.ask("well?")
         await cortex.aclose()
     assert (len(answer.actions) if expected == 1 else answer) == expected
@@ -149,8 +282,9 @@ async def test_a_mistake_in_the_code_does_not_end_the_runtime(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Even what nobody foresaw is None, and the log has where it happened."""
-    cortex = Cortex("LlamaLLM", CortexOutputModel, Config(base_url=HERE, model="m"), {})
-    assert await cortex.ask("sit", io=Broken()) is None
+    cortex = brain(Config(base_url=HERE, model="m"))
+    vars(cortex)["_plugin"].io_provider = Broken()
+    assert await cortex.ask("sit") is None
     assert isinstance(cortex.last_error, RuntimeError)
     assert "Traceback" in caplog.text
     await cortex.aclose()

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onboard.conftest import alive, seconds_until_gone
 from reflexarc.errors import UnavailableError
 from reflexarc.onboard.engine import Endpoint, Engine, Supervision
+from tests.onboard.conftest import alive, seconds_until_gone
 
 ENDLESS: dict[str, Any] = {
     "stream": True,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from onboard.conftest import TINY_BYTES, TinyIndex
 from reflexarc.errors import UnavailableError
 from reflexarc.onboard.models import ModelStore
+from tests.onboard.conftest import TINY_BYTES, TinyIndex
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from onboard.conftest import MODEL, TINY_BYTES, TinyIndex
 from reflexarc.errors import ConfigError, UnavailableError
 from reflexarc.onboard.models import MODELS, LocalModel, ModelEntry, ModelStore, default_root, find
+from tests.onboard.conftest import MODEL, TINY_BYTES, TinyIndex
 
 
 @pytest.fixture

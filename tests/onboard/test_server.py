@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from onboard.conftest import alive, seconds_until_gone
 from reflexarc.onboard import server
+from tests.onboard.conftest import alive, seconds_until_gone
 
 BY_PATH = [sys.executable, "-P", server.__file__]  # as the engine starts it
 BY_NAME = [sys.executable, "-m", server.__name__]  # the same, and coverage can name it

@@ -6,49 +6,43 @@ its whole runtime if the plugin raises. What differs from that stays on this sid
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-from reflexarc.config import LLMConfig, parse_llm
 from reflexarc.decoder import fit
-from reflexarc.errors import ConfigError, ReflexarcError, did_you_mean
-from reflexarc.llm import LLM
+from reflexarc.errors import ConfigError, LLMError, ReflexarcError
+from reflexarc.om1.client import Chat, Client, Completions
+from reflexarc.om1.fused import read_actions, read_functions, read_fused
+from reflexarc.om1.settings import make_llm, read_settings
 from reflexarc.prompt import Prompt
 from reflexarc.providers.provider import ProviderLLM
-from reflexarc.registry import load_llm
+from reflexarc.types import Action
+from reflexarc.vocabulary import Vocabulary
 
 R = TypeVar("R", bound=BaseModel)
 
+Messages = Sequence[Mapping[str, str]] | None
+Answering = Callable[..., Coroutine[Any, Any, Any]]
+
 _log = logging.getLogger(__name__)
 
-_SETTINGS = LLMConfig.model_fields.keys() - {"type", "extra_params"}
 
-# OM1's runtime adds these to every LLM's configuration; they belong to other parts of the robot.
-_OF_OM1 = {"unitree_ethernet", "URID", "robot_ip", "mode"}
+@dataclass(slots=True)
+class _Turn:
+    """One question: what has come of it so far."""
 
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Where a plugin's questions go, as OM1's runtime and tests look at it.
-
-    Parameters
-    ----------
-    base_url : str or None
-        As configured, or the vendor's own.
-    api_key : str or None
-        As configured; None where none is sent, or it comes from the environment.
-    """
-
-    base_url: str | None
-    api_key: str | None = field(repr=False)
+    hand_over: Callable[[Any], None] | None = None
+    done: list[Action] = field(default_factory=list[Action])
+    answer: Any = None
+    stopped: bool = False
 
 
 class Cortex(Generic[R]):
@@ -56,13 +50,15 @@ class Cortex(Generic[R]):
 
     Parameters
     ----------
-    name : str
-        The plugin's class name, e.g. ``"MistralLLM"``.
+    plugin : object
+        The plugin, made by OM1's base class: its ``_config``, ``io_provider`` and, where it has
+        them, ``function_schemas`` are read at every question, and never changed.
     output_model : type
         Pydantic model that OM1 expects.
-    config : pydantic.BaseModel
-        OM1's LLM configuration; read, never changed. Every setting of `LLMConfig` may stand in it,
-        or in its ``extra_params``, whose other fields are added to the request.
+    history : type
+        OM1's ``LLMHistoryManager``.
+    avatar : type or None, default None
+        OM1's ``AvatarLLMState``, where it has one.
     environ : mapping of str to str or None, default None
         Where keys are looked up; None is the process's environment.
 
@@ -70,6 +66,8 @@ class Cortex(Generic[R]):
     ----------
     client : Client
         Where the questions go.
+    history_manager : object
+        OM1's record of the past, which has it summarised by this LLM.
     last_error : Exception or None
         Why the last question got no answer.
 
@@ -81,116 +79,198 @@ class Cortex(Generic[R]):
 
     def __init__(
         self,
-        name: str,
+        plugin: Any,
         output_model: type[R],
-        config: BaseModel,
+        history: Any,
+        avatar: Any = None,
+        *,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         variables = os.environ if environ is None else environ
-        settings = _translate(name, config)
-        ours = _parse(name, settings, variables)
-        self._name = name
+        given: Any = getattr(plugin, "_config")  # noqa: B009 - OM1's name for it
+        self._plugin = plugin
+        self._name = type(plugin).__name__
         self._output_model = output_model
-        self._llm = _load(ours, output_model, variables)
-        base_url = settings.get("base_url")
-        if base_url is None and isinstance(self._llm, ProviderLLM):
-            base_url = self._llm.provider.base_url
-        self.client = Client(base_url, ours.api_key.get_secret_value() if ours.api_key else None)
+        self._history = history
+        self._avatar = avatar
+        has_tools = hasattr(plugin, "function_schemas")
+        self._config = read_settings(self._name, given, variables, tools=has_tools)
+        # OM1's own class of the same shape: decoded action by action, which forgives more.
+        self._acts = _is_actions(output_model)
+        self._llm = make_llm(self._config, None if self._acts else output_model, variables)
+        self._is_warm = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._functions: tuple[list[Any], Vocabulary | None] = ([], None)
+        self.client = self._client(given)
+        self.history_manager: Any = history(_named(given), self.client)
         self.last_error: Exception | None = None
 
     def __repr__(self) -> str:
         return f"Cortex({self._name}, {self.client!r})"
 
-    async def ask(
-        self, prompt: str, messages: Sequence[Mapping[str, str]] | None = None, io: Any = None
-    ) -> R | None:
-        """Ask, and return the answer or None.
+    async def ask(self, prompt: str, messages: Messages = None) -> R | None:
+        """Ask, and return the whole answer or None.
 
         Parameters
         ----------
         prompt : str
             Everything the model is told, as OM1's fuser writes it.
         messages : sequence of mapping or None, default None
-            Past turns, oldest first.
-        io : object or None, default None
-            OM1's ``io_provider``, which is told the prompt and the times, also of a failure.
+            Past turns, oldest first; None or none takes OM1's history, if the configuration keeps
+            one, and adds this turn to it.
 
         Returns
         -------
         pydantic.BaseModel or None
             None where there is no answer; `last_error` then says why, and so does one log line.
         """
+        return await self._take_turn(prompt, messages, _Turn())
+
+    async def ask_stream(self, prompt: str, messages: Messages = None) -> AsyncGenerator[R, None]:
+        """Ask, and give out each action as soon as it is complete and legal.
+
+        Closing the generator stops the model; what was given out by then is kept in the history.
+
+        Parameters
+        ----------
+        prompt : str
+            Everything the model is told, as OM1's fuser writes it.
+        messages : sequence of mapping or None, default None
+            As in `ask`.
+
+        Yields
+        ------
+        pydantic.BaseModel
+            OM1's output model with one action; nothing where there is no answer.
+        """
+        ready: asyncio.Queue[R | None] = asyncio.Queue()
+        turn = _Turn(ready.put_nowait)
+        asking = asyncio.create_task(self._take_turn(prompt, messages, turn))
+        asking.add_done_callback(lambda _: ready.put_nowait(None))
         try:
-            if io is not None:
-                io.llm_start_time = time.time()
-                io.set_llm_prompt(prompt)
-            answer = self._fitted(await self._llm.ask(_split(prompt, io), messages))
-        except ReflexarcError as error:
-            self.last_error = error
-            _log.error("%s gave no answer (%s): %s", self._name, error.kind, error.message)
-        except Exception as error:  # noqa: BLE001 - out of a plugin, it ends OM1's whole runtime
-            self.last_error = error
-            _log.exception("%s failed by a mistake of its own", self._name)
-        else:
-            self.last_error = None
-            return answer
+            while (output := await ready.get()) is not None:
+                yield output
+            await asking
         finally:
-            if io is not None:
-                io.llm_end_time = time.time()
-        return None
+            turn.stopped = True
+            asking.cancel()
+            await asyncio.wait([asking])
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
         await self._llm.aclose()
+
+    async def _take_turn(self, prompt: str, messages: Messages, turn: _Turn) -> R | None:
+        """Answer inside OM1's own bookkeeping, whose mistakes do not cost the answer."""
+        self._loop = asyncio.get_running_loop()
+
+        async def answer(_plugin: Any, prompt: str, messages: Messages = None) -> R | None:
+            turn.answer = await self._answer(prompt, messages, turn)
+            return turn.answer
+
+        answering: Answering = answer
+        keeps_state = not messages and not getattr(self._plugin, "_skip_state_management", False)
+        try:
+            if not keeps_state:
+                return await answer(self._plugin, prompt, messages)
+            answering = self._history.update_history()(answering)
+            if self._avatar is not None:
+                answering = self._avatar.trigger_thinking()(answering)
+            return await answering(self._plugin, prompt)
+        except Exception as error:  # noqa: BLE001 - out of a plugin, it ends OM1's whole runtime
+            self.last_error = error
+            _log.exception("%s: OM1's own bookkeeping failed around the answer", self._name)
+            return turn.answer
+
+    async def _answer(self, prompt: str, messages: Messages, turn: _Turn) -> R | None:
+        io = self._plugin.io_provider
+        self.last_error = None
+        try:
+            io.llm_start_time = time.time()
+            io.set_llm_prompt(prompt)
+            whole = self._read(prompt, io)
+            await self._warm(whole)
+            if turn.hand_over is None:
+                return self._fitted(await self._llm.ask(whole, messages))
+            async with aclosing(self._llm.act(whole, messages)) as actions:
+                async for action in actions:
+                    turn.done.append(action)
+                    turn.hand_over(self._output([action]))
+        except ReflexarcError as error:
+            self.last_error = error
+            _log.error("%s gave no answer (%s): %s", self._name, error.kind, error.message)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not turn.stopped or task is None:
+                raise
+            task.uncancel()  # by who has heard enough: the history keeps what was given out
+        except Exception as error:  # noqa: BLE001 - out of a plugin, it ends OM1's whole runtime
+            self.last_error = error
+            _log.exception("%s failed by a mistake of its own", self._name)
+        finally:
+            io.llm_end_time = time.time()
+        is_whole = turn.hand_over is not None and self.last_error is None and not turn.stopped
+        return self._output(turn.done) if turn.done or is_whole else None
+
+    async def _warm(self, whole: Prompt) -> None:
+        """Once: have the stable part read ahead, or taken from disk, where that saves time."""
+        if not self._is_warm:
+            self._is_warm = True
+            with suppress(LLMError):  # the question will meet the same, and tell
+                await self._llm.warm(whole)
+
+    def _read(self, prompt: str, io: Any) -> Prompt:
+        """OM1's prompt as ours, with what the robot can do where it is known."""
+        fused = read_fused(prompt, io)
+        actions = None
+        if self._acts:
+            actions = self._declared() or (read_actions(fused.actions) if fused.actions else None)
+        told = [fused.system, "" if actions else fused.actions]
+        return Prompt(
+            system="\n\n".join(filter(None, told)),
+            situation=fused.situation,
+            examples=self._config.examples,
+            actions=actions,
+        )
+
+    def _declared(self) -> Vocabulary | None:
+        """The actions by OM1's function schemas, which it may replace at any time."""
+        schemas = list(getattr(self._plugin, "function_schemas", None) or ())
+        if schemas != self._functions[0]:
+            try:
+                self._functions = (schemas, read_functions(schemas))
+            except ConfigError as error:
+                _log.error("%s cannot use OM1's function schemas: %s", self._name, error.message)
+                self._functions = (schemas, None)
+        return self._functions[1]
+
+    def _output(self, actions: Sequence[Action]) -> R:
+        return fit(self._output_model, {"actions": [action.model_dump() for action in actions]})
 
     def _fitted(self, answer: BaseModel) -> R:
         if isinstance(answer, self._output_model):
             return answer
         return fit(self._output_model, answer.model_dump())
 
-
-def _translate(name: str, config: BaseModel) -> dict[str, Any]:
-    """OM1's configuration in our words; what means nothing to us is told and left out."""
-    given = {key: value for key, value in config.model_dump().items() if value not in (None, "")}
-    extra: dict[str, Any] = dict(given.pop("extra_params", {}))
-    lifted = {key: extra.pop(key) for key in _SETTINGS & extra.keys()}
-    for key in sorted(given.keys() - _SETTINGS - _OF_OM1):
-        _log.warning("%s has no setting '%s'; %s", name, key, did_you_mean(key, _SETTINGS))
-    settings = lifted | {key: given[key] for key in _SETTINGS & given.keys()}
-    return {"type": name, **settings, "extra_params": extra}
+    def _client(self, given: Any) -> Client:
+        base_url = given.base_url or self._config.base_url
+        if base_url is None and isinstance(self._llm, ProviderLLM):
+            base_url = self._llm.provider.base_url
+        key = self._config.api_key
+        chat = Chat(Completions(self._llm, lambda: self._loop))
+        return Client(base_url, key.get_secret_value() if key else None, chat)
 
 
-def _parse(name: str, settings: dict[str, Any], environ: Mapping[str, str]) -> LLMConfig:
-    """Our configuration, without OpenMind's key unless it is OpenMind that is asked.
-
-    OM1 puts its own key into the configuration of every LLM that has none. It may also stand there
-    as a variable, so it is looked for when those are filled in.
-    """
-    config = parse_llm(json.dumps(settings, default=str), environ, name=f"{name}'s configuration")
-    key = config.api_key.get_secret_value() if config.api_key else ""
-    openminds = bool(key) and (
-        key.startswith(("om1_", "openmind")) or key == environ.get("OM_API_KEY")
-    )
-    if openminds and not _is_openmind(config.base_url):
-        _log.info("%s does not send OpenMind's key to another host", name)
-        return config.model_copy(update={"api_key": None})
-    return config
-
-
-def _is_openmind(base_url: str | None) -> bool:
-    host = urlsplit(base_url or "").hostname or ""
-    return host.endswith((".openmind.org", ".openmind.com"))
-
-
-def _load(config: LLMConfig, output_model: type[BaseModel], environ: Mapping[str, str]) -> LLM[Any]:
-    # OM1's own class of the same shape: decoded action by action, which forgives more.
-    wanted = None if _is_actions(output_model) else output_model
-    try:
-        return load_llm(config, output_model=wanted, environ=environ)
-    except ConfigError as error:
-        if config.api_key is None and config.base_url is None:
-            raise ConfigError(f"config file missing api_key: {error.message}") from error
-        raise
+def _named(config: Any) -> Any:
+    """OM1's configuration for its history manager, which replaces a mark by the robot's name."""
+    if config.agent_name:
+        return config
+    if config.history_length:
+        raise ConfigError(
+            "agent_name is empty, and the history tells what the robot did by its name; write one, "
+            "or history_length: 0"
+        )
+    return config.model_copy(update={"agent_name": "IRIS"})
 
 
 def _is_actions(output_model: type[BaseModel]) -> bool:
@@ -199,12 +279,3 @@ def _is_actions(output_model: type[BaseModel]) -> bool:
     except ValidationError:
         return False
     return set(output_model.model_fields) == {"actions"}
-
-
-def _split(prompt: str, io: Any) -> Prompt:
-    """The stable part of OM1's prompt, which a server keeps in its cache, and what is new."""
-    system: str = getattr(io, "fuser_system_prompt", None) or ""
-    rest = prompt.removeprefix(system)
-    if not system or rest == prompt or not rest.strip():
-        return Prompt(situation=prompt)
-    return Prompt(system=system, situation=rest.strip())

@@ -1,0 +1,150 @@
+"""An LLM of ours in the shape of OpenAI's client, as far as OM1 looks at one.
+
+OM1's history manager has the past summarised by ``client.chat.completions.create``, and its tests
+look at ``base_url`` and ``api_key``. Its first generation awaits what ``create`` returns; the later
+one awaits OpenAI's own class only, and calls any other in a thread, where it wants the result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reflexarc.llm import LLM
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the model said.
+
+    Parameters
+    ----------
+    content : str
+        Its text.
+    role : str, default "assistant"
+        Who speaks.
+    """
+
+    content: str
+    role: str = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One answer.
+
+    Parameters
+    ----------
+    message : Message
+        What the model said.
+    """
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What ``create`` returns.
+
+    Parameters
+    ----------
+    choices : list of Choice
+        One.
+    """
+
+    choices: list[Choice]
+
+
+class Completions:
+    """``client.chat.completions``.
+
+    Parameters
+    ----------
+    llm : LLM
+        Who writes.
+    loop : callable
+        The event loop that `llm` is used in, or None where that is not known.
+    """
+
+    def __init__(self, llm: LLM[Any], loop: Callable[[], asyncio.AbstractEventLoop | None]) -> None:
+        self._llm = llm
+        self._loop = loop
+
+    def create(
+        self, *, messages: Sequence[Mapping[str, Any]], **settings: object
+    ) -> Coroutine[Any, Any, Completion] | Completion:
+        """Have plain text written.
+
+        Parameters
+        ----------
+        messages : sequence of mapping
+            With ``role`` and ``content``; the last one is the question.
+        **settings : object
+            OpenAI's other parameters; the model is the LLM's own, and so are its limits.
+
+        Returns
+        -------
+        coroutine or Completion
+            To be awaited where an event loop runs in this thread; else the result.
+
+        Raises
+        ------
+        LLMError
+            How the call failed.
+        """
+        del settings
+        completing = self._complete(messages)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # a thread of its own, which may wait
+            loop = self._loop()
+            if loop is not None and loop.is_running():
+                return asyncio.run_coroutine_threadsafe(completing, loop).result()
+            return asyncio.run(self._alone(completing))
+        return completing
+
+    async def _complete(self, messages: Sequence[Mapping[str, Any]]) -> Completion:
+        *past, question = messages
+        text = await self._llm.write(str(question.get("content") or ""), past)
+        return Completion([Choice(Message(text))])
+
+    async def _alone(self, completing: Coroutine[Any, Any, Completion]) -> Completion:
+        """In a loop of its own, which no connection may outlive."""
+        try:
+            return await completing
+        finally:
+            await self._llm.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """``client.chat``.
+
+    Parameters
+    ----------
+    completions : Completions
+        Who writes.
+    """
+
+    completions: Completions
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a plugin's questions go, as OM1's runtime and tests look at it.
+
+    Parameters
+    ----------
+    base_url : str or None
+        As configured, or the vendor's own.
+    api_key : str or None
+        As configured; None where none is sent, or it comes from the environment.
+    chat : Chat
+        For OM1's history manager.
+    """
+
+    base_url: str | None
+    api_key: str | None = field(repr=False)
+    chat: Chat = field(repr=False)

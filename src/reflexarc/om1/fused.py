@@ -1,0 +1,128 @@
+"""OM1's prompt, taken apart: what is the same at every tick, what is new, and what may be done.
+
+OM1's fuser writes one text a tick: laws and examples, then what is sensed, then the list of actions
+and a question. A server's prefix cache ends where two prompts first differ, so with what is sensed
+in the middle, all the actions are read again at every tick. Here they go before it.
+
+The parts are found by what the fuser has recorded, never by searching for headings: what the robot
+hears may hold any text, and must not be able to pass for a list of actions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from reflexarc.errors import ConfigError
+from reflexarc.specs import ActionSpec
+from reflexarc.vocabulary import Vocabulary
+
+_INPUTS = "\n\nAVAILABLE INPUTS:\n"
+_ACTIONS = "\nAVAILABLE ACTIONS:\n"
+_QUESTION = "What will you do? Actions:"
+
+# One action, as OM1's describe_action writes it.
+_BLOCK = re.compile(
+    r"(?P<label>[^\n:]+):(?P<about>[^\n]*)\ntype=(?P<type>[^\n]+)\n(?P<value>value=.*)", re.DOTALL
+)
+_VALUES = re.compile(r"value=\{'(?P<values>.*)'\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """The parts of one prompt.
+
+    Parameters
+    ----------
+    system : str
+        Persona, laws and examples: the same at every tick.
+    situation : str
+        What is sensed, and what was added behind the question, such as the results of tools.
+    actions : str, default ""
+        The list of actions, as text.
+    """
+
+    system: str
+    situation: str
+    actions: str = ""
+
+
+def read_fused(prompt: str, io: Any) -> Fused:
+    """Take a prompt apart.
+
+    Parameters
+    ----------
+    prompt : str
+        As OM1's fuser wrote it, or any other text.
+    io : object
+        OM1's ``io_provider``, which knows the parts of its fuser's last prompt.
+
+    Returns
+    -------
+    Fused
+        A text that is not the fuser's is all situation.
+    """
+    system: str = getattr(io, "fuser_system_prompt", None) or ""
+    inputs: str | None = getattr(io, "fuser_inputs", None)
+    rest = prompt.removeprefix(system)
+    if not system or rest == prompt or not rest.strip():
+        return Fused("", prompt)
+    sensed = f"{_INPUTS}{inputs or ''}"
+    behind = rest.removeprefix(sensed)
+    if inputs is None or behind == rest or not behind.startswith(_ACTIONS):
+        return Fused(system, rest.strip())
+    actions, _, added = behind.removeprefix(_ACTIONS).partition(_QUESTION)
+    return Fused(system, f"{sensed.strip()}\n{added}".strip(), actions.strip())
+
+
+@lru_cache(maxsize=8)  # the same at every tick
+def read_actions(text: str) -> Vocabulary | None:
+    """The robot's actions from OM1's list of them; its first generation tells plugins nothing else.
+
+    Parameters
+    ----------
+    text : str
+        ``LABEL: description``, ``type=…`` and ``value={'a', 'b'}`` or another value, a block each.
+
+    Returns
+    -------
+    Vocabulary or None
+        None where the text is not wholly understood.
+    """
+    specs: list[ActionSpec] = []
+    for block in filter(None, map(str.strip, text.split("\n\n"))):
+        found = _BLOCK.fullmatch(block)
+        if found is None:
+            return None
+        closed = _VALUES.fullmatch(found["value"])
+        values = tuple(closed["values"].split("', '")) if closed else None
+        specs.append(ActionSpec(found["type"], values, " ".join(found["about"].split())))
+    try:
+        return Vocabulary(specs)
+    except ConfigError:
+        return None
+
+
+def read_functions(schemas: Iterable[Mapping[str, Any]]) -> Vocabulary | None:
+    """The robot's actions from OM1's function schemas, which its later generation makes of them.
+
+    Parameters
+    ----------
+    schemas : iterable of mapping
+        OpenAI-style tool definitions.
+
+    Returns
+    -------
+    Vocabulary or None
+        None where there is none.
+
+    Raises
+    ------
+    ConfigError
+        If a model could not be told one of them.
+    """
+    tools = [dict(schema) for schema in schemas]
+    return Vocabulary.from_tools(tools) if tools else None

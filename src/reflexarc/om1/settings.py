@@ -1,0 +1,182 @@
+"""OM1's LLM configuration in our words, and what of it does not leave the robot."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from reflexarc.config import LLMConfig, parse_llm
+from reflexarc.errors import ConfigError, did_you_mean
+from reflexarc.llm import LLM
+from reflexarc.onboard.catalogue import DEFAULT, MODELS
+from reflexarc.onboard.models import is_path
+from reflexarc.registry import find_llm, load_llm
+from reflexarc.types import Json, as_object
+
+_log = logging.getLogger(__name__)
+
+_SETTINGS = LLMConfig.model_fields.keys() - {"type", "extra_params"}
+
+# OM1's runtime adds these to every LLM's configuration; they belong to other parts of the robot.
+_OF_OM1 = {"unitree_ethernet", "URID", "robot_ip", "mode"}
+
+_OPENMINDS_VARIABLES = ("OM_API_KEY", "OPENMIND_API_KEY")
+
+TOOLS_FIRST = ("tools", "schema", "json", "text")
+"""How an answer is held where OM1 hands over function schemas."""
+
+
+def read_settings(
+    name: str, config: BaseModel, environ: Mapping[str, str], *, tools: bool
+) -> LLMConfig:
+    """Read OM1's configuration of a plugin; it is not changed.
+
+    Parameters
+    ----------
+    name : str
+        The plugin's class name, e.g. ``"MistralLLM"``.
+    config : pydantic.BaseModel
+        OM1's. Every setting of `LLMConfig` may stand in it, or in its ``extra_params``, whose other
+        fields are added to the request.
+    environ : mapping of str to str
+        Variables for ``${VAR}``, and where OpenMind's key is known by.
+    tools : bool
+        Whether answers are asked for by tool calls first.
+
+    Returns
+    -------
+    LLMConfig
+        Without OpenMind's key, unless it is OpenMind that is asked.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is wrong.
+    """
+    settings = _complete(_translated(name, config))
+    if tools:
+        settings = _tools_first(settings)
+    parsed = parse_llm(json.dumps(settings, default=str), environ, name=f"{name}'s configuration")
+    return _without_openminds_key(parsed, environ)
+
+
+def make_llm(
+    config: LLMConfig, output_model: type[BaseModel] | None, environ: Mapping[str, str]
+) -> LLM[Any]:
+    """Make the LLM of a plugin; see `reflexarc.registry.load_llm`.
+
+    Parameters
+    ----------
+    config : LLMConfig
+        From `read_settings`.
+    output_model : type or None
+        What an answer becomes; None is a list of actions.
+    environ : mapping of str to str
+        Where keys are looked up.
+
+    Returns
+    -------
+    LLM
+
+    Raises
+    ------
+    ConfigError
+        In the words that OM1's own plugins have, where neither key nor server is named.
+    """
+    try:
+        return load_llm(config, output_model=output_model, environ=environ)
+    except ConfigError as error:
+        if config.api_key is None and config.base_url is None:
+            raise ConfigError(f"config file missing api_key: {error.message}") from error
+        raise
+
+
+def _translated(name: str, config: BaseModel) -> Json:
+    """What is set, in our words; what means nothing to us is told and left out."""
+    given = config.model_dump(exclude_unset=True)
+    given = {key: value for key, value in given.items() if value not in (None, "")}
+    extra: Json = dict(given.pop("extra_params", None) or {})
+    lifted = {key: extra.pop(key) for key in _SETTINGS & extra.keys()}
+    for key in sorted(given.keys() - _SETTINGS - _OF_OM1):
+        _log.warning("%s has no setting '%s'; %s", name, key, did_you_mean(key, _SETTINGS))
+    settings = lifted | {key: given[key] for key in _SETTINGS & given.keys()}
+    return {"type": name, **settings} | ({"extra_params": extra} if extra else {})
+
+
+def _complete(settings: Json) -> Json:
+    """Make the best of what OM1 gives to a brain that asks no server of its own."""
+    if settings["type"] == "FailoverLLM":
+        return _failover(settings)
+    if settings["type"] == "OnboardLLM":
+        settings.pop("api_key", None)  # OM1 adds OpenMind's, for which there is no use here
+        model = str(settings.get("model") or DEFAULT)
+        if model not in MODELS and not is_path(model):
+            _log.warning("OnboardLLM has no model '%s'; %s answers in its place", model, DEFAULT)
+            settings.pop("model")
+        if base_url := settings.pop("base_url", None):
+            _log.warning("OnboardLLM runs its own server; base_url = %s is not asked", base_url)
+    return settings
+
+
+def _failover(settings: Json) -> Json:
+    """Without ``llms``, a server that is named is asked, and then the model on board."""
+    own = {key: settings.pop(key) for key in ("base_url", "api_key", "model") if key in settings}
+    if not settings.get("llms") and "base_url" in own:
+        settings["llms"] = [{"type": "LlamaLLM", **own}, {"type": "OnboardLLM"}]
+    return settings
+
+
+def _tools_first(settings: Json) -> Json:
+    """Ask by tool calls first, unless the configuration says how; on board knows better itself."""
+    children = settings.get("llms")
+    if isinstance(children, list):
+        entries = [as_object(child) for child in cast("list[object]", children)]
+        flat = [entry and entry | (as_object(entry.get("config")) or {}) for entry in entries]
+        settings = settings | {"llms": [_tools_first(each) if each else each for each in flat]}
+    elif settings.get("type") != "OnboardLLM":
+        settings = {"structured": TOOLS_FIRST} | settings
+    return {key: value for key, value in settings.items() if key != "config"}
+
+
+def _without_openminds_key(config: LLMConfig, environ: Mapping[str, str]) -> LLMConfig:
+    """The configuration without OpenMind's key, unless it is OpenMind that is asked.
+
+    OM1 puts its own key into the configuration of every LLM that has none. It may also stand there
+    as a variable, so it is looked for once those are filled in.
+    """
+    children = tuple(_without_openminds_key(child, environ) for child in config.llms)
+    config = config.model_copy(update={"llms": children})
+    key = config.api_key.get_secret_value() if config.api_key else ""
+    is_openminds = bool(key) and (
+        key.startswith(("om1_", "openmind"))
+        or key in (environ.get(name) for name in _OPENMINDS_VARIABLES)
+    )
+    host = _host(config)
+    if not is_openminds or host.endswith((".openmind.org", ".openmind.com")):
+        return config
+    provider = getattr(find_llm(config.type), "provider", None)
+    if provider is not None and host in provider.hosts and provider.key_variable:
+        if not environ.get(provider.key_variable):
+            raise ConfigError(
+                f"config file missing api_key: OM1 hands OpenMind's key to {config.type}, and it "
+                f"is not sent to {host}; set {provider.key_variable}, or write that vendor's key "
+                "as api_key into cortex_llm.config"
+            )
+    else:
+        _log.warning(
+            "OpenMind's key is not sent to %s; if that server wants a key, write its own as "
+            "api_key into cortex_llm.config",
+            host,
+        )
+    return config.model_copy(update={"api_key": None})
+
+
+def _host(config: LLMConfig) -> str:
+    provider = getattr(find_llm(config.type), "provider", None)
+    base_url = config.base_url or (provider.base_url if provider else None) or ""
+    return urlsplit(base_url).hostname or ""
