@@ -64,13 +64,16 @@ class Completions:
     ----------
     llm : LLM
         Who writes.
-    loop : callable
-        The event loop that `llm` is used in, or None where that is not known.
+    used_in : callable
+        The event loop that `llm` is in use in; None while nobody uses it, and then what is opened
+        for a text is closed behind it.
     """
 
-    def __init__(self, llm: LLM[Any], loop: Callable[[], asyncio.AbstractEventLoop | None]) -> None:
+    def __init__(
+        self, llm: LLM[Any], used_in: Callable[[], asyncio.AbstractEventLoop | None]
+    ) -> None:
         self._llm = llm
-        self._loop = loop
+        self._used_in = used_in
 
     def create(
         self, *, messages: Sequence[Mapping[str, Any]], **settings: object
@@ -99,23 +102,20 @@ class Completions:
         try:
             asyncio.get_running_loop()
         except RuntimeError:  # a thread of its own, which may wait
-            loop = self._loop()
+            loop = self._used_in()
             if loop is not None and loop.is_running():
                 return asyncio.run_coroutine_threadsafe(completing, loop).result()
-            return asyncio.run(self._alone(completing))
+            return asyncio.run(completing)
         return completing
 
     async def _complete(self, messages: Sequence[Mapping[str, Any]]) -> Completion:
         *past, question = messages
-        text = await self._llm.write(str(question.get("content") or ""), past)
-        return Completion([Choice(Message(text))])
-
-    async def _alone(self, completing: Coroutine[Any, Any, Completion]) -> Completion:
-        """In a loop of its own, which no connection may outlive."""
         try:
-            return await completing
+            text = await self._llm.write(str(question.get("content") or ""), past)
         finally:
-            await self._llm.aclose()
+            if self._used_in() is None:
+                await self._llm.aclose()
+        return Completion([Choice(Message(text))])
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,7 @@ class Cortex(Generic[R]):
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
+        self._loop = None
         await self._llm.aclose()
 
     async def _take_turn(self, prompt: str, messages: Messages, turn: _Turn) -> R | None:

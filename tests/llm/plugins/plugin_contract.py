@@ -16,9 +16,10 @@ from pydantic import BaseModel
 
 from llm import LLMConfig
 from llm.output_model import Action, CortexOutputModel
+from providers.io_provider import IOProvider
 from reflexarc.onboard.engine import Engine
 from reflexarc.onboard.models import ModelStore, default_root
-from reflexarc.testing import Reply, Server
+from reflexarc.testing import Received, Reply, Server
 
 SIT = '{"actions":[{"type":"move","value":"sit"},{"type":"speak","value":"ok"}]}'
 DONE = CortexOutputModel(
@@ -53,6 +54,11 @@ class Contract:
             yield made
         finally:
             await made.close()
+
+    @pytest.fixture(autouse=True)
+    def new_record(self) -> None:
+        """OM1's record is one a process; each test begins with an empty one."""
+        IOProvider.cache_clear()
 
     # Initialisation
 
@@ -223,7 +229,104 @@ class Contract:
                 await request.left.wait()
             assert made.io_provider.llm_end_time is not None
 
+    # History
+
+    async def test_the_past_is_told(self) -> None:
+        """OM1's record of past turns is shown to the model, in roles that strict servers take."""
+        replies = [Reply.stream(SIT)] * 2
+        async with (
+            Server(*replies) as server,
+            self.plugin(server, history_length=9, agent_name="Spot") as made,
+        ):
+            for heard in ("sit!", "again!"):
+                made.io_provider.add_input("Voice", heard)
+                assert await made.ask(heard) == DONE
+            assert made.history_manager.frame_index == 2
+            assert len(made.history_manager.history) == 4
+        turns = server.requests[1].json["messages"][-1]
+        assert turns["role"] == "user"
+        assert turns["content"].startswith("Spot sensed the following: Voice. sit!\nSpot acted:")
+        assert turns["content"].endswith("\nagain!")
+
+    async def test_the_past_is_summarised(self) -> None:
+        """OM1 awaits our client, which has the same model write the summary; it leads from then."""
+
+        def route(request: Received) -> Reply:
+            is_summary = request.json["messages"][-1]["content"].endswith("Summarize this.")
+            return Reply.stream("Spot sat down." if is_summary else SIT)
+
+        async with Server(route=route) as server, self.plugin(server, history_length=1) as made:
+            manager = made.history_manager
+            await made.ask("sit")
+            await asyncio.wait_for(manager.summary_task, 10)
+            assert [(each.role, each.content) for each in manager.history] == [
+                ("assistant", "Previously, Spot sat down.")
+            ]
+            await made.ask("sit")
+            await asyncio.wait_for(manager.summary_task, 10)
+        system, user = server.requests[2].json["messages"]
+        assert "Previously, Spot sat down." in system["content"]
+        assert user["role"] == "user"
+
+    async def test_a_failed_turn_is_none_with_a_history_too(self) -> None:
+        """OM1's bookkeeping around a failure does not raise either."""
+        async with (
+            Server(Reply.json({}, 500)) as server,
+            self.plugin(server, history_length=9) as made,
+        ):
+            assert await made.ask("sit") is None
+
+    async def test_another_model_does_not_break_on_the_history(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """OM1's record wants actions and fails without them; the answer is returned."""
+        async with (
+            Server(Reply.stream('{"test_field":"yes"}')) as server,
+            self.plugin(server, Dummy, history_length=9) as made,
+        ):
+            assert await made.ask("Well?") == Dummy(test_field="yes")
+        assert "OM1's own bookkeeping failed around the answer" in caplog.text
+
+    def test_a_summary_may_be_waited_for(self) -> None:
+        """Outside of any event loop our client waits, as OM1's later generation wants it."""
+        answers: list[Any] = []
+
+        async def serve() -> None:
+            async with Server(Reply.stream("Spot sat.")) as server:
+                given = {"base_url": server.base_url, "model": "m"}
+                made: Any = self.loaded(CortexOutputModel, LLMConfig.model_validate(given))
+                create = made._client.chat.completions.create
+                ask = [{"role": "user", "content": "Summarize."}]
+                answers.append(await asyncio.to_thread(create, model="m", messages=ask))
+
+        asyncio.run(serve())
+        assert answers[0].choices[0].message.content == "Spot sat."
+
     # Message formatting
+
+    async def test_the_robots_actions_are_read_from_the_prompt(self) -> None:
+        """OM1's list of actions becomes what the model is held to, before what is sensed."""
+        listed = (
+            "MOVE: Move.\ntype=move\nvalue={'sit', 'run'}\n\n"
+            "SPEAK: Say it.\ntype=speak\nvalue=<class 'str'>\n\n"
+        )
+        fly = SIT.replace("sit", "fly")
+        async with Server(Reply.stream(fly)) as server, self.plugin(server) as made:
+            made.io_provider.fuser_system_prompt = SYSTEM
+            made.io_provider.fuser_inputs = "You hear: fly!"
+            answer = await made.ask(
+                f"{SYSTEM}\n\nAVAILABLE INPUTS:\nYou hear: fly!\nAVAILABLE ACTIONS:\n\n{listed}"
+                "\n\nWhat will you do? Actions:"
+            )
+        assert answer == CortexOutputModel(actions=[Action(type="speak", value="ok")])
+        sent = server.requests[0].json
+        assert sent["messages"][1]["content"] == "AVAILABLE INPUTS:\nYou hear: fly!"
+        assert "move: Move. Value: one of: sit, run" in sent["messages"][0]["content"]
+        schema = sent["response_format"]["json_schema"]["schema"]
+        assert schema["properties"]["actions"]["items"]["anyOf"][0]["properties"]["value"] == {
+            "type": "string",
+            "enum": ["sit", "run"],
+        }
 
     @each_transport
     async def test_the_stable_part_comes_first(self, transport: str) -> None:
