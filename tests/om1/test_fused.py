@@ -30,10 +30,23 @@ def record(inputs: str | None, system: str | None = SYSTEM) -> Any:
     return SimpleNamespace(fuser_system_prompt=system, fuser_inputs=inputs)
 
 
-@pytest.mark.parametrize("inputs", ["", "INPUT: Voice\n// START\nsit\n// END\n", "é\n\n"])
-def test_the_parts_are_found(inputs: str) -> None:
-    """Laws, what is sensed and the list of actions, whatever is sensed."""
-    situation = f"AVAILABLE INPUTS:\n{inputs}".strip()
+VOICE = "\nINPUT: Voice\n// START\nsit,\n please\n// END\n"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "situation"),
+    [
+        ("", "Nothing is sensed."),
+        (VOICE, "Voice: sit, please"),
+        (f"{VOICE} \nINPUT: Vision \n// START\n\n// END\n", "Voice: sit, please\nVision: "),
+        ("You hear: sit!", "AVAILABLE INPUTS:\nYou hear: sit!"),
+        (f"{VOICE}and more", f"AVAILABLE INPUTS:\n{VOICE}and more"),
+        ("é\n\n", "AVAILABLE INPUTS:\né"),
+    ],
+)
+def test_the_parts_are_found(inputs: str, situation: str) -> None:
+    """Laws, what is sensed, a line a sense, and the list of actions, whatever is sensed."""
+    situation = situation.strip()
     assert read_fused(fused(inputs), record(inputs)) == Fused(SYSTEM, situation, LISTED.strip())
 
 

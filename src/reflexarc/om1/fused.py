@@ -4,6 +4,9 @@ OM1's fuser writes one text a tick: laws and examples, then what is sensed, then
 and a question. A server's prefix cache ends where two prompts first differ, so with what is sensed
 in the middle, all the actions are read again at every tick. Here they go before it.
 
+What each sense says is put on a line of its own, ``Voice: sit!``, without the marks around it: it
+is less to read, and what a small model has examples of.
+
 The parts are found by what the fuser has recorded, never by searching for headings: what the robot
 hears may hold any text, and must not be able to pass for a list of actions.
 """
@@ -23,6 +26,14 @@ from reflexarc.vocabulary import Vocabulary
 _INPUTS = "\n\nAVAILABLE INPUTS:\n"
 _ACTIONS = "\nAVAILABLE ACTIONS:\n"
 _QUESTION = "What will you do? Actions:"
+
+NOTHING = "Nothing is sensed."
+"""What stands for inputs that say nothing."""
+
+# What one sense says, as OM1's inputs format it; a text may hold the marks as well.
+_BLOCK_OF_INPUT = re.compile(
+    r"^INPUT: (?P<name>[^\n]*)\n// START\n(?P<text>.*?)\n// END[ \t]*$", re.DOTALL | re.MULTILINE
+)
 
 # One action, as OM1's describe_action writes it.
 _BLOCK = re.compile(
@@ -75,7 +86,19 @@ def read_fused(prompt: str, io: Any) -> Fused:
     if inputs is None or behind == rest or not behind.startswith(_ACTIONS):
         return Fused(system, rest.strip())
     actions, _, added = behind.removeprefix(_ACTIONS).partition(_QUESTION)
-    return Fused(system, f"{sensed.strip()}\n{added}".strip(), actions.strip())
+    return Fused(system, f"{_lines(inputs)}\n{added}".strip(), actions.strip())
+
+
+def _lines(inputs: str) -> str:
+    """What is sensed, a line for each sense; as it stands where it has another form."""
+    if not inputs.strip():
+        return NOTHING
+    blocks = list(_BLOCK_OF_INPUT.finditer(inputs))
+    if _BLOCK_OF_INPUT.sub("", inputs).strip():
+        return f"{_INPUTS}{inputs}".strip()
+    return "\n".join(
+        f"{block['name'].strip()}: {' '.join(block['text'].split())}" for block in blocks
+    )
 
 
 @lru_cache(maxsize=8)  # the same at every tick
