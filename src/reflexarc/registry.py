@@ -21,6 +21,7 @@ GROUP = "reflexarc.providers"
 
 PROVIDERS: Mapping[str, str] = {
     "DeepSeekLLM": "reflexarc.providers.vendors:DeepSeekLLM",
+    "FailoverLLM": "reflexarc.resilience:FailoverLLM",
     "GeminiLLM": "reflexarc.providers.vendors:GeminiLLM",
     "LlamaLLM": "reflexarc.providers.llama:LlamaLLM",
     "MistralLLM": "reflexarc.providers.mistral:MistralLLM",

@@ -6,23 +6,44 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
+from reflexarc.llm import LLM
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.provider import Provider, ProviderLLM
 from reflexarc.registry import PROVIDERS
+from reflexarc.resilience import Failover
 from reflexarc.testing import EMULATORS
 from reflexarc.testing.conformance import PROMISES
-from reflexarc.testing.subject import Subject
+from reflexarc.testing.server import Server
+from reflexarc.testing.subject import PATIENCE_S, Subject
 from reflexarc.types import CortexOutputModel
 
 SELF_HOSTED = ("llamacpp", "vllm", "ollama", "lmstudio", "tgi")
-ELSEWHERE = {"OnboardLLM": "runs its own server; tests/providers/test_onboard.py asks the real one"}
+ELSEWHERE = {
+    "OnboardLLM": "runs its own server; tests/providers/test_onboard.py asks the real one",
+    "FailoverLLM": "has no server; below, around one that has",
+}
 
 
 class SeventhLLM(ProviderLLM[CortexOutputModel]):
     """A vendor of somebody else's: what it costs to add one."""
 
     provider = Provider("SeventhLLM", "https://seventh.invalid/v1", "SEVENTH_KEY", "m", Dialect())
+
+
+class Behind(Subject):
+    """A provider behind a failover, which takes nothing from what it promises."""
+
+    def __str__(self) -> str:
+        return f"Failover-{Subject.__str__(self)}"
+
+    def llm(
+        self, server: Server, output_model: type[BaseModel] | None = None, **settings: Any
+    ) -> LLM[Any]:
+        """The only brain of a failover."""
+        inner = Subject.llm(self, server, output_model, **settings)
+        return Failover([inner], timeout=settings.get("timeout", PATIENCE_S))
 
 
 def subjects_of(name: str, target: str) -> list[Subject]:
@@ -55,6 +76,7 @@ SUBJECTS += [
     for server in ("llamacpp", "vllm")
 ]
 SUBJECTS.append(Subject(SeventhLLM, "http", EMULATORS["openai"]))
+SUBJECTS.append(Behind(SeventhLLM, "http", EMULATORS["openai"]))
 
 
 @pytest.mark.parametrize("promise", PROMISES)

@@ -85,7 +85,7 @@ def test_a_row_is_what_the_vendor_documents(kind: Kind) -> None:
 def test_every_vendor_in_the_registry_is_held_to_this() -> None:
     """A new vendor gets its line above."""
     ours = {kind.provider.name for kind in ROWS}
-    assert PROVIDERS.keys() - ours == {"LlamaLLM", "OnboardLLM"}
+    assert PROVIDERS.keys() - ours == {"FailoverLLM", "LlamaLLM", "OnboardLLM"}
 
 
 @each_vendor

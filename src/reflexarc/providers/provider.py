@@ -103,6 +103,8 @@ class ProviderLLM(LLM[R]):
         self.config = config
         self.vocabulary = vocabulary
         self.output_model: type[BaseModel] = output_model or CortexOutputModel
+        if config.llms:
+            raise ConfigError(f"{self.name} is one brain and takes no llms; FailoverLLM does")
         if vocabulary is None and config.structured == "grammar":
             raise ConfigError("a grammar is made of the robot's actions; hand them to load_llm")
         if vocabulary is not None or self.output_model is CortexOutputModel:

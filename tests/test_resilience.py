@@ -1,0 +1,345 @@
+"""Several brains behind one face: who is asked, for how long, and what the robot does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reflexarc import LLMConfig, Prompt, Vocabulary, load_llm
+from reflexarc.config import RobotConfig
+from reflexarc.errors import (
+    AuthError,
+    ConfigError,
+    ConnectError,
+    DeadlineError,
+    LLMError,
+    ServerError,
+    UnavailableError,
+)
+from reflexarc.llm import LLM
+from reflexarc.onboard.models import default_root
+from reflexarc.resilience import Failover
+from reflexarc.specs import ActionSpec
+from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
+from reflexarc.types import Action, ActionReady, ActionRefused, CortexOutputModel, Finished
+
+SIT = Action(type="move", value="sit")
+RUN = Action(type="move", value="run")
+DOG = Vocabulary([ActionSpec("move", ("sit", "run"))])
+ANSWER = '{"actions":[{"type":"move","value":"sit"}]}'
+DOWN = "http://127.0.0.1:9"
+SPOT = Path(__file__).parents[1] / "config" / "spot_onboard.json5"
+
+
+def fails(error: LLMError | None = None, **turn: Any) -> ScriptedLLM[CortexOutputModel]:
+    """A brain that fails."""
+    return ScriptedLLM(Turn(failure=error or ServerError("down"), **turn), name="First")
+
+
+def acts(*actions: Action, **turn: Any) -> ScriptedLLM[CortexOutputModel]:
+    """A brain that acts."""
+    return ScriptedLLM(Turn(actions or (SIT,), **turn), name="Second")
+
+
+def chain(*llms: LLM[Any], timeout: float = 5.0, **limits: Any) -> Failover[CortexOutputModel]:
+    """These in order."""
+    return Failover(llms, timeout=timeout, **limits)
+
+
+async def keep(llm: LLM[Any], done: list[Action]) -> None:
+    """Act once, and keep what was done though it ends in an error."""
+    async for action in llm.act("go"):
+        done.append(action)  # noqa: PERF401
+
+
+async def test_the_first_that_answers_is_the_one() -> None:
+    """With a brain that answers, nobody behind it is asked."""
+    first, second = acts(SIT), acts(RUN)
+    answer = await chain(first, second).ask("go")
+    assert answer.actions == [SIT]
+    assert second.asked == []
+
+
+@pytest.mark.parametrize("error", [ServerError("down"), AuthError("no"), ConnectError("gone")])
+async def test_a_failure_is_followed_by_the_next(error: LLMError) -> None:
+    """Whatever it is, and the record of the call has both."""
+    events = [event async for event in chain(fails(error), acts()).stream("go")]
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert [(each.provider, each.outcome) for each in finished.attempts] == [
+        ("First", error.kind),
+        ("Second", "ok"),
+    ]
+
+
+async def test_nothing_starts_again_once_an_action_is_out() -> None:
+    """The robot has begun to move: the failure is told, and what was done stands."""
+    second = acts(RUN)
+    failover = chain(fails(events=(SIT,)), second)
+    done: list[Action] = []
+    with pytest.raises(ServerError) as caught:
+        await keep(failover, done)
+    assert done == [SIT]
+    assert second.asked == []
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["server"]
+
+
+async def test_a_silent_brain_has_its_share_of_the_time() -> None:
+    """Of three brains the first must act within a third; the others have what is left."""
+    clock = asyncio.get_running_loop().time
+    silent = acts(first_s=60.0)
+    begun = clock()
+    finished = [event async for event in chain(silent, fails(), acts(), timeout=0.9).stream("go")]
+    assert 0.25 <= clock() - begun < 0.85
+    assert [attempt.outcome for attempt in finished[-1].attempts] == ["timeout", "server", "ok"]  # pyright: ignore[reportAttributeAccessIssue]
+    assert silent.asked[0].ended == "closed"
+
+
+async def test_once_it_acts_a_brain_has_all_the_time() -> None:
+    """The share is for the first action; the rest of the answer may take what remains."""
+    slow = acts(SIT, RUN, first_s=0.1, duration_s=0.6)
+    answer = await chain(slow, acts(), timeout=0.9).ask("go")
+    assert answer.actions == [SIT, RUN]
+
+
+@pytest.mark.parametrize(
+    ("limits", "phase"),
+    [({"timeout": 0.2}, "total"), ({"first_action_timeout": 0.2}, "first_action")],
+)
+async def test_the_whole_is_over_in_time(limits: dict[str, float], phase: str) -> None:
+    """Where the last one is silent too, the deadline is the answer."""
+    with pytest.raises(DeadlineError) as caught:
+        await chain(acts(first_s=60.0), **limits).ask("go")
+    assert caught.value.phase == phase
+
+
+async def test_the_deadline_cuts_an_answer_that_has_begun() -> None:
+    """Also behind the first action the whole keeps its limit."""
+    with pytest.raises(DeadlineError) as caught:
+        await chain(acts(SIT, RUN, duration_s=60.0), acts(), timeout=0.3).ask("go")
+    assert caught.value.phase == "total"
+
+
+async def test_times_count_from_the_start_of_the_question() -> None:
+    """What the failed ones took is in every time that is told."""
+    refused = ActionRefused("fly", "up", "it has no wings", 0.0)
+    second = ScriptedLLM[CortexOutputModel](Turn((refused, SIT)))
+    events = [event async for event in chain(fails(duration_s=0.3), second).stream("go")]
+    ready, finished = events[1], events[2]
+    assert isinstance(ready, ActionReady)
+    assert isinstance(finished, Finished)
+    assert ready.index == 0
+    assert min(ready.at_s, finished.total_s, finished.first_action_s or 0) >= 0.29
+    assert isinstance(events[0], ActionRefused)
+    assert events[0].at_s >= 0.29
+
+
+async def test_when_all_fail_each_is_named() -> None:
+    """One error says who failed and how, and may be tried again if any of them may."""
+    second = ScriptedLLM[CortexOutputModel](Turn(failure=AuthError("bad key")), name="Second")
+    with pytest.raises(UnavailableError) as caught:
+        await chain(fails(), second).ask("go")
+    error = caught.value
+    assert error.message == (
+        "none of 2 brains answered: First (server): down; Second (auth): bad key"
+    )
+    assert error.retryable
+    assert [attempt.outcome for attempt in error.attempts] == ["server", "auth"]
+    assert isinstance(error.__cause__, ExceptionGroup)
+
+
+async def test_a_callers_mistake_is_nobodys_failure() -> None:
+    """A wrong message is told at once, not to every brain in turn."""
+    second = acts()
+    with pytest.raises(ConfigError):
+        await chain(acts(), second).ask("go", [{"role": "nobody", "content": "x"}])
+    assert second.asked == []
+
+
+async def test_cancelling_closes_the_running_one() -> None:
+    """Cancelling passes through, and the brain that was asked is left at once."""
+    silent, second = acts(first_s=60.0), acts()
+    task = asyncio.create_task(chain(silent, second, timeout=120).ask("go"))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert silent.asked[0].ended == "closed"
+    assert second.asked == []
+
+
+async def test_leaving_in_the_middle_closes_the_running_one() -> None:
+    """Who has heard enough stops the model."""
+    slow = acts(SIT, RUN, duration_s=60.0)
+    async with aclosing(chain(slow, timeout=120).act("go")) as actions:
+        assert await anext(actions) == SIT
+    assert slow.asked[0].ended == "closed"
+
+
+class Stubborn(ScriptedLLM[CortexOutputModel]):
+    """A brain that cannot be opened, warmed or closed."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(name="Stubborn")
+        self.error = error
+
+    async def open(self) -> None:
+        """Fail."""
+        raise self.error
+
+    async def warm(self, prompt: Prompt) -> None:
+        """Fail."""
+        raise self.error
+
+    async def aclose(self) -> None:
+        """Fail."""
+        raise self.error
+
+
+async def test_one_that_opens_is_enough(caplog: pytest.LogCaptureFixture) -> None:
+    """A brain that cannot be made ready is told, and the others are ready."""
+    second = acts()
+    failover = chain(Stubborn(ConnectError("gone")), second)
+    await failover.open()
+    await failover.warm(Prompt(system="x"))
+    assert second.is_open
+    assert caplog.text.count("Stubborn is not ready (connection): gone") == 2
+
+
+async def test_none_that_opens_is_an_error() -> None:
+    """Where no brain can be made ready, that is told at the start."""
+    with pytest.raises(UnavailableError, match="none of 2"):
+        await chain(Stubborn(ConnectError("a")), Stubborn(ConnectError("b"))).open()
+
+
+async def test_a_callers_mistake_at_the_start_is_told_as_it_is() -> None:
+    """A brain that is configured wrongly is no failure of the world."""
+    with pytest.raises(ConfigError, match="no such model"):
+        await chain(Stubborn(ConfigError("no such model")), acts()).open()
+
+
+async def test_all_are_closed_even_where_one_fails() -> None:
+    """Closing one that fails leaves none open."""
+    before, after = acts(), acts()
+    failover = chain(before, Stubborn(OSError("stuck")), after)
+    before.is_open = after.is_open = True
+    with pytest.raises(OSError, match="stuck"):
+        await failover.aclose()
+    assert not before.is_open
+    assert not after.is_open
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=5))
+def test_every_action_is_given_once_and_in_order(script: list[tuple[int, bool]]) -> None:
+    """Whatever the brains do, the actions are those of the first that acts or answers."""
+    steps = [Action(type="move", value=str(number)) for number in range(3)]
+    turns = [
+        Turn(tuple(steps[:count]), failure=None if ends_well else ServerError("down"))
+        for count, ends_well in script
+    ]
+    expected = next((count for count, ends_well in script if ends_well or count), 0)
+
+    async def play() -> list[Action]:
+        done: list[Action] = []
+        with suppress(LLMError):
+            await keep(chain(*map(ScriptedLLM, turns)), done)
+        return done
+
+    assert asyncio.run(play()) == steps[:expected]
+
+
+# By configuration, over sockets
+
+
+def configured(*llms: dict[str, Any], **settings: Any) -> LLM[CortexOutputModel]:
+    """As a robot's file has it."""
+    config = LLMConfig.model_validate({"type": "FailoverLLM", "llms": llms, **settings})
+    return load_llm(config, actions=DOG, environ={})
+
+
+async def test_a_server_that_is_down_is_followed_by_one_that_is_up() -> None:
+    """A refused connection costs the robot milliseconds."""
+    async with (
+        Server(Reply.stream(ANSWER)) as server,
+        configured(
+            {"type": "LlamaLLM", "base_url": DOWN, "model": "m"},
+            {"type": "LlamaLLM", "config": {"base_url": server.base_url, "model": "n"}},
+        ) as llm,
+    ):
+        assert (await llm.ask("go")).actions == [SIT]
+    assert server.requests[0].json["model"] == "n"
+
+
+async def test_a_text_is_written_by_the_first_that_can() -> None:
+    """Plain text fails over as well."""
+    async with (
+        Server(Reply.stream("Fine.")) as server,
+        configured(
+            {"type": "LlamaLLM", "base_url": DOWN, "model": "m"},
+            {"type": "LlamaLLM", "base_url": server.base_url, "model": "n"},
+        ) as llm,
+    ):
+        assert await llm.write("How are you?") == "Fine."
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"llms": []}, "needs llms, best first"),
+        ({"llms": [{"type": "OnboardLLM"}], "model": "x", "base_url": DOWN}, "no base_url, model"),
+        ({"llms": [{"type": "OnboardLLM"}], "stall_timeout": 3}, "no stall_timeout of its own"),
+        ({"type": "LlamaLLM", "model": "m", "base_url": DOWN, "llms": [{"type": "OnboardLLM"}]},
+         "LlamaLLM is one brain and takes no llms"),
+        ({"llms": [{"type": "MistralLLM"}]}, "MISTRAL_API_KEY"),
+        ({"llms": [{"type": "MistralLM"}]}, "did you mean 'MistralLLM'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_chain_is_refused(settings: dict[str, Any], words: str) -> None:
+    """The message says where a setting belongs, or what is missing."""
+    with pytest.raises(ConfigError, match=words):
+        load_llm(LLMConfig.model_validate({"type": "FailoverLLM", **settings}), environ={})
+
+
+def test_a_mistake_in_an_entry_is_shown_in_its_line(tmp_path: Path) -> None:
+    """An entry of a robot's file is checked like any brain."""
+    text = SPOT.read_text().replace(
+        'cortex_llm: { type: "OnboardLLM", config: { timeout: 20, max_tokens: 80 } },',
+        'cortex_llm: { type: "FailoverLLM", llms: [\n    { type: "A", modle: "x" },\n  ] },',
+    )
+    path = tmp_path / "robot.json5"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="unknown key 'modle'; did you mean 'model'") as caught:
+        RobotConfig.load(path, {})
+    line = text[: text.index("modle")].count("\n") + 1
+    assert caught.value.line == line
+
+
+async def test_the_model_on_board_takes_over(tmp_path: Path) -> None:
+    """With no network left, the robot acts all the same."""
+    environ = {
+        "XDG_DATA_HOME": str(default_root(os.environ).parent.parent),
+        "XDG_CACHE_HOME": str(tmp_path),
+    }
+    config = LLMConfig.model_validate(
+        {
+            "type": "FailoverLLM",
+            "timeout": 50,
+            "llms": [
+                {"type": "LlamaLLM", "base_url": DOWN, "model": "m"},
+                {"type": "OnboardLLM", "max_tokens": 16},
+            ],
+        }
+    )
+    async with load_llm(config, actions=DOG, environ=environ) as llm:
+        events = [event async for event in llm.stream("A person says: sit!")]
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.provider == "OnboardLLM"
+    assert [attempt.outcome for attempt in finished.attempts] == ["connection", "ok"]
