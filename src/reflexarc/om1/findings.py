@@ -1,0 +1,199 @@
+"""What is right and what is wrong with our plugins in an OM1 checkout, and what mends it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import distribution, version
+from pathlib import Path
+from typing import Literal
+
+from reflexarc.om1.additions import EXTRAS
+from reflexarc.om1.checkout import Checkout, read_checkout
+from reflexarc.om1.environment import Environment, at_least, has_variable, read_environment
+from reflexarc.om1.manifest import read_manifest
+from reflexarc.onboard.models import DEFAULT, ModelStore, default_root
+from reflexarc.types import as_object
+
+Level = Literal["ok", "note", "problem"]
+
+_PYTHON = (3, 11)
+_FLOORS = {"aiohttp": (3, 11), "json5": (0, 10), "pydantic": (2, 10)}
+_MISTRALAIS_PYDANTIC = (2, 11, 2)
+_BROKEN_MISTRALAI = "2.4.6"
+
+_NEWER_PYTHON = "export UV_PYTHON=3.12"
+
+_USES = {
+    "mistralai": "MistralLLM needs it at Mistral's own server",
+    "xllamacpp": "OnboardLLM needs it",
+    "llama-api-client": 'LlamaLLM needs it with transport: "sdk"',
+}
+"""Packages that only some of the plugins need, and when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One.
+
+    Parameters
+    ----------
+    level : {"ok", "note", "problem"}
+        With a problem, a plugin does not work; with a note, one may not.
+    what : str
+        What was found.
+    do : str, default ""
+        What mends it.
+    """
+
+    level: Level
+    what: str
+    do: str = ""
+
+
+def check(path: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at a checkout; nothing is changed, and nothing of it imported.
+
+    Parameters
+    ----------
+    path : Path
+        The checkout.
+    environ : mapping of str to str
+        Where keys are looked up, and where the models on board are.
+
+    Yields
+    ------
+    Finding
+
+    Raises
+    ------
+    ConfigError
+        If it is no checkout that is known, or its manifest cannot be read.
+    """
+    checkout = read_checkout(path)
+    root = checkout.root
+    yield Finding("ok", f"OM1 of generation {checkout.generation}, by {checkout.known_by}")
+    yield from _installed(checkout)
+    environment = read_environment(root)
+    yield from _python(environment)
+    yield from _packages(root, environment)
+    if has_variable(root, "MISTRAL_API_KEY", environ):
+        yield Finding("ok", "MISTRAL_API_KEY is set")
+    else:
+        what = "MISTRAL_API_KEY is not set; MistralLLM needs it at Mistral's own server"
+        yield Finding("note", what, f"write it into {root / '.env'}")
+    state = ModelStore(default_root(environ)).status(DEFAULT).state
+    is_here = state in ("present", "intact")
+    told = f"the model of OnboardLLM, {DEFAULT}, is {state}"
+    yield Finding("ok", told) if is_here else Finding("note", told, "reflexarc models pull")
+
+
+def next_steps(root: Path) -> list[str]:
+    """What to type after an install, so that OM1's environment has what the plugins need.
+
+    Parameters
+    ----------
+    root : Path
+        The checkout.
+
+    Returns
+    -------
+    list of str
+        Commands of a shell; the last one starts an example robot.
+    """
+    start = "src/run.py spot_onboard"
+    python = read_environment(root).python
+    newer = [_NEWER_PYTHON] if python and python < _PYTHON else []
+    steps = [f"cd {shlex.quote(str(root))}", *newer, *_update()]
+    return [*steps, f"uv run {start}" if source() is None else f"uv run --no-sync {start}"]
+
+
+def source() -> str | None:
+    """Where this installation of reflexarc came from.
+
+    Returns
+    -------
+    str or None
+        A URL; None where it came from an index, so that uv finds it there too.
+    """
+    text = distribution("reflexarc").read_text("direct_url.json")
+    data = as_object(json.loads(text)) if text else None
+    return str(data["url"]) if data and "url" in data else None
+
+
+def _update() -> list[str]:
+    """Bring reflexarc into OM1's environment."""
+    if (url := source()) is None:
+        return ["uv sync"]
+    # A lock cannot have what no index has, so uv must not write it anew.
+    return ["uv sync --frozen", f"uv pip install {shlex.quote(f'reflexarc[{EXTRAS}] @ {url}')}"]
+
+
+def _upgrade(requirement: str) -> str:
+    name = requirement.partition(">")[0]
+    if source() is None:
+        return f"uv lock --upgrade-package {name} && uv sync"
+    return f"uv pip install {shlex.quote(requirement)}"
+
+
+def _installed(checkout: Checkout) -> Iterator[Finding]:
+    install = f"reflexarc om1 install {shlex.quote(str(checkout.root))}"
+    manifest = read_manifest(checkout.root)
+    here = version("reflexarc")
+    if manifest is None:
+        yield Finding("problem", "the plugins are not installed", install)
+        return
+    installed = f"the plugins of reflexarc {manifest.version} are installed"
+    if manifest.version == here:
+        yield Finding("ok", installed)
+    else:
+        yield Finding("note", f"{installed}, and this is {here}", install)
+    if manifest.generation != checkout.generation:
+        what = f"the plugins are for OM1 of generation {manifest.generation}"
+        yield Finding("problem", what, install)
+    for path in manifest.edited(checkout.root):
+        do = "take the edits back before 'reflexarc om1 remove', which refuses to lose them"
+        yield Finding("note", f"{path} was edited since it was installed", do)
+    for path in sorted(manifest.created):
+        if not (checkout.root / path).is_file():
+            yield Finding("problem", f"{path} is gone since it was installed", install)
+
+
+def _python(environment: Environment) -> Iterator[Finding]:
+    python = environment.python
+    if python and python < _PYTHON:
+        what = f"Python is {python[0]}.{python[1]} there, and reflexarc needs 3.11 or newer"
+        yield Finding("problem", what, f"{_NEWER_PYTHON} && uv sync --frozen")
+
+
+def _packages(root: Path, environment: Environment) -> Iterator[Finding]:
+    packages, where = environment.packages, environment.known_by
+    update = " && ".join([f"cd {shlex.quote(str(root))}", *_update()])
+    if not where:
+        yield Finding("note", "packages are not known: there is no .venv and no uv.lock", update)
+        return
+    if "reflexarc" in packages:
+        yield Finding("ok", f"reflexarc {packages['reflexarc']} is in {where}")
+        for name in _USES.keys() - packages.keys():
+            yield Finding("note", f"{name} is not in {where}; {_USES[name]}", update)
+    else:
+        yield Finding("problem", f"reflexarc is not in {where}", update)
+    for name, floor in _FLOORS.items():
+        if not at_least(packages.get(name, ""), floor):
+            least = ".".join(map(str, floor))
+            what = f"{name} in {where} is {packages[name]}, and reflexarc needs {least} or newer"
+            yield Finding("problem", what, _upgrade(f"{name}>={least}"))
+    yield from _mistralai(environment)
+
+
+def _mistralai(environment: Environment) -> Iterator[Finding]:
+    packages, where = environment.packages, environment.known_by
+    mistralai, pydantic = packages.get("mistralai", ""), packages.get("pydantic", "")
+    if not at_least(mistralai, (3,)) or mistralai == _BROKEN_MISTRALAI:
+        what = f"mistralai in {where} is {mistralai}, and MistralLLM needs 3 or newer"
+        yield Finding("problem", what, _upgrade("mistralai>=3"))
+    if not at_least(pydantic, _MISTRALAIS_PYDANTIC) and (mistralai or source() is None):
+        what = f"pydantic in {where} is {pydantic}, and mistralai needs 2.11.2 or newer"
+        yield Finding("problem" if mistralai else "note", what, _upgrade("pydantic>=2.11.2"))
