@@ -7,8 +7,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Generator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import Coroutine
+from contextlib import aclosing, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +16,11 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from reflexarc.cli.report import Report
+from reflexarc.cli.om1 import om1
+from reflexarc.cli.outcome import WORLD_FAILED, failures
+from reflexarc.cli.report import AsJson, Report
 from reflexarc.config import RobotConfig
-from reflexarc.errors import ConfigError, LLMError, ReflexarcError, did_you_mean
+from reflexarc.errors import ConfigError, LLMError, did_you_mean
 from reflexarc.llm import LLM
 from reflexarc.onboard.models import DEFAULT, MODELS, ModelStatus, ModelStore, default_root
 from reflexarc.prompt import Prompt
@@ -26,9 +28,6 @@ from reflexarc.registry import load_llm
 from reflexarc.runtime.inputs import Input, Lines, Script
 from reflexarc.runtime.loop import Loop
 from reflexarc.vocabulary import Refusal, Vocabulary
-
-WORLD_FAILED = 1
-CALLER_MISTAKEN = 2
 
 WORTH_TELLING_S = 0.5
 
@@ -43,6 +42,7 @@ models = typer.Typer(no_args_is_help=True, help="The on-board models.")
 config = typer.Typer(no_args_is_help=True, help="Robots' configuration files.")
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
+app.add_typer(om1, name="om1")
 
 
 def _show_version(wanted: bool) -> None:
@@ -61,7 +61,6 @@ def reflexarc(
     """The shortest path from what a robot senses to what it does, through a language model."""
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 Llm = Annotated[
     str | None,
     typer.Option("--llm", metavar="JSON", help='Another brain: {"type": "LlamaLLM", …}.'),
@@ -79,7 +78,7 @@ def ask(
 ) -> None:
     """Ask one question, and show each action as soon as it is ready."""
     report = Report(as_json=as_json)
-    with _failures(report):
+    with failures(report):
         robot = RobotConfig.load(config, llm=llm)
         _run(_ask(_brain(robot), Prompt.for_robot(robot).at(_sayable(text)), report))
 
@@ -117,16 +116,16 @@ def run(
     del no_web
     typed = not say and sys.stdin is not None and sys.stdin.isatty()
     report = Report(as_json=as_json)
-    with _failures(report):
+    with failures(report):
         robot = RobotConfig.load(file, llm=llm)
         _check_hardware(robot, report, simulate=simulate)
         try:
-            failures = _run(_loop(_brain(robot), robot, say, report))
+            failed = _run(_loop(_brain(robot), robot, say, report))
         except KeyboardInterrupt:
             if not typed:
                 raise
-            failures = 0  # as the person was told, this is how it ends
-    if failures and not typed:
+            failed = 0  # as the person was told, this is how it ends
+    if failed and not typed:
         raise typer.Exit(WORLD_FAILED)
 
 
@@ -182,7 +181,7 @@ def _check_hardware(robot: RobotConfig, report: Report, *, simulate: bool) -> No
 def list_models(as_json: AsJson = False) -> None:
     """Show the known models, and which are here."""
     report = Report(as_json=as_json)
-    with _failures(report):
+    with failures(report):
         store = _store()
         for name in MODELS:
             _show_model(store.status(name), report)
@@ -192,7 +191,7 @@ def list_models(as_json: AsJson = False) -> None:
 def pull(name: Model = DEFAULT, as_json: AsJson = False) -> None:
     """Fetch a model; does nothing if it is here and whole."""
     report = Report(as_json=as_json)
-    with _failures(report):
+    with failures(report):
         store = _store()
         store.pull(name, report.plain)
         if as_json:
@@ -203,7 +202,7 @@ def pull(name: Model = DEFAULT, as_json: AsJson = False) -> None:
 def verify(name: Model = DEFAULT, as_json: AsJson = False) -> None:
     """Check a model's file against its hash."""
     report = Report(as_json=as_json)
-    with _failures(report):
+    with failures(report):
         status = _store().verify(name)
         _show_model(status, report)
     if status.state != "intact":
@@ -235,7 +234,7 @@ def schema(as_json: AsJson = False) -> None:
 def check(file: Robot, as_json: AsJson = False) -> None:
     """Check a robot's file; a mistake is shown with line and column."""
     report = Report(as_json=as_json)
-    with _failures(report):
+    with failures(report):
         robot = RobotConfig.load(file)
         vocabulary = Vocabulary.from_actions(robot.agent_actions)
         brain = _brain(robot)
@@ -262,7 +261,7 @@ def bench(
     from reflexarc.bench import NAMES, measure
 
     report = Report(as_json=as_json)
-    with _failures(report):
+    with failures(report):
         if unknown := sorted(set(what or ()) - set(NAMES)):
             raise ConfigError(
                 f"'{unknown[0]}' cannot be measured; {did_you_mean(unknown[0], NAMES)}"
@@ -299,24 +298,3 @@ def _run(main: Coroutine[Any, Any, Any]) -> Any:
         return await main
 
     return asyncio.run(guarded())
-
-
-@contextmanager
-def _failures(report: Report) -> Generator[None]:
-    """Turn errors into a sentence and an exit code."""
-    try:
-        yield
-    except ReflexarcError as error:
-        report.error(error)
-        raise typer.Exit(WORLD_FAILED if isinstance(error, LLMError) else CALLER_MISTAKEN) from None
-    except asyncio.CancelledError:
-        raise typer.Exit(128 + signal.SIGTERM) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("\n")
-        raise typer.Exit(128 + signal.SIGINT) from None
-    except (BrokenPipeError, ExceptionGroup) as error:
-        if isinstance(error, ExceptionGroup) and error.split(BrokenPipeError)[1] is not None:
-            raise
-        # Nobody reads any more, as after `| head -1`; at exit Python would try to write the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise typer.Exit(WORLD_FAILED) from None

@@ -6,14 +6,17 @@ import json
 import re
 import sys
 from io import TextIOWrapper
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 
 from reflexarc.errors import LLMError, ReflexarcError
 from reflexarc.runtime.loop import Failed, TickEvent, TickStarted
 from reflexarc.types import ActionReady, ActionRefused, Finished, TextDelta, Usage
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
