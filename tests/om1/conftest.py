@@ -55,6 +55,7 @@ def generation_b(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     with imported_from(root):
         llm = importlib.import_module("llm")
         return SimpleNamespace(
+            root=root,
             llm=llm,
             loaded=llm.load_llm(
                 {"type": "LlamaLLM", "config": {"base_url": "http://127.0.0.1:9", "model": "m"}}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -368,3 +372,15 @@ async def test_the_prompt_is_split_where_it_stays_the_same(generation_b: SimpleN
     assert first == second
     assert heard == {"role": "user", "content": "AVAILABLE INPUTS:\nINPUT: sit"}
     assert "type=move" not in first["content"]
+
+
+def test_types_are_as_om1s_checks_ask(generation_b: SimpleNamespace) -> None:
+    """OM1's CI runs pyright in its standard mode, which takes no override of another type."""
+    project = generation_b.root.parent / "pyrightconfig.json"
+    project.write_text(json.dumps({"include": ["src"], "typeCheckingMode": "standard"}))
+    checker = Path(sys.executable).with_name("basedpyright")
+    command = [checker, "--project", project, "--pythonpath", sys.executable, "--outputjson"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout)
+    assert found["summary"]["filesAnalyzed"] > len(BRAINS)
+    assert [each["message"] for each in found["generalDiagnostics"]] == []

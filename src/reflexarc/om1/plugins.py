@@ -30,16 +30,24 @@ class Setting:
         Python's expression for it: ``default=…`` or ``default_factory=…``.
     description : str
         One sentence without its full stop.
+    is_redeclared : bool, default False
+        Whether OM1's base class has it with another type.
     """
 
     name: str
     type: str
     default: str
     description: str
+    is_redeclared: bool = False
 
 
+# OM1 counts whole seconds, which are too coarse for a robot.
 _TIMEOUT = Setting(
-    "timeout", "T.Optional[float]", "default=10", "Seconds that the whole answer may take"
+    "timeout",
+    "T.Optional[float]",
+    "default=10",
+    "Seconds that the whole answer may take",
+    is_redeclared=True,
 )
 _TEMPERATURE = Setting(
     "temperature", "T.Optional[float]", "default=None", "Sampling temperature, 0 to 2"
@@ -178,8 +186,9 @@ _AVATAR_IMPORT = "from providers.avatar_llm_state_provider import AvatarLLMState
 
 
 def _field(setting: Setting) -> str:
+    remark = "  # type: ignore[assignment]" if setting.is_redeclared else ""
     return (
-        f"    {setting.name}: {setting.type} = Field(\n"
+        f"    {setting.name}: {setting.type} = Field({remark}\n"
         f"        {setting.default},\n"
         f'        description="{setting.description}",\n'
         "    )\n"
