@@ -28,7 +28,14 @@ from reflexarc.onboard.models import default_root
 from reflexarc.resilience import Failover
 from reflexarc.specs import ActionSpec
 from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
-from reflexarc.types import Action, ActionReady, ActionRefused, CortexOutputModel, Finished
+from reflexarc.types import (
+    Action,
+    ActionReady,
+    ActionRefused,
+    CortexOutputModel,
+    Finished,
+    Message,
+)
 
 SIT = Action(type="move", value="sit")
 RUN = Action(type="move", value="run")
@@ -287,6 +294,39 @@ async def test_a_text_is_written_by_the_first_that_can() -> None:
         ) as llm,
     ):
         assert await llm.write("How are you?") == "Fine."
+
+
+async def test_a_brain_on_board_writes_no_text_for_another() -> None:
+    """It may have to act meanwhile, so a text waits until the network is back."""
+    config = LLMConfig(type="LlamaLLM", base_url=DOWN, model="m")
+    second = acts()
+    second.is_on_board = True
+    async with chain(load_llm(config), second) as failover:
+        assert not failover.is_on_board
+        with pytest.raises(ConnectError):
+            await failover.write("How are you?")
+    assert chain(second).is_on_board
+    assert second.asked == []
+
+
+@pytest.mark.parametrize(
+    ("on_board", "length", "shown"),
+    [(False, {}, "abcd"), (True, {}, ""), (True, {"history_length": 1}, "cd")],
+)
+async def test_each_brain_is_shown_its_part_of_the_past(
+    monkeypatch: pytest.MonkeyPatch, on_board: bool, length: dict[str, int], shown: str
+) -> None:
+    """One on board is shown nothing of it, unless its entry says how much."""
+    second = acts()
+    second.is_on_board = on_board
+    brains = {"LlamaLLM": fails(), "OnboardLLM": second}
+    monkeypatch.setattr("reflexarc.resilience.find_llm", lambda name: lambda *_, **__: brains[name])
+    entries = [{"type": "LlamaLLM"}, {"type": "OnboardLLM", **length}]
+    past = [Message(("user", "assistant")[at % 2], text) for at, text in enumerate("abcd")]
+    async with configured(*entries) as llm:
+        await llm.ask("go", past)
+    assert [message.content for message in brains["LlamaLLM"].asked[0].prompt.history] == [*"abcd"]
+    assert [message.content for message in second.asked[0].prompt.history] == [*shown]
 
 
 @pytest.mark.parametrize(

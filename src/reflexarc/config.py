@@ -94,7 +94,8 @@ class LLMConfig(_Frozen):
         How the answer is held to the robot's vocabulary; several, ``"text"`` among them, are tried
         in their order.
     history_length : int, default 0
-        Past ticks that ``reflexarc run`` shows the model.
+        Past ticks that ``reflexarc run`` shows the model; in an entry of `llms`, that this one is
+        shown at most.
     agent_name : str, default "IRIS"
         OM1's field and default; accepted, and not used here.
     examples : tuple of Sensed, default ()

@@ -29,9 +29,12 @@ class LLM(ABC, Generic[R]):
     ----------
     name : str
         The provider, as in ``LLMConfig.type``.
+    is_on_board : bool
+        Whether it computes on the robot itself, where one thing written makes the next one wait.
     """
 
     name: str
+    is_on_board: bool = False
 
     @abstractmethod
     def stream(

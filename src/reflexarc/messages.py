@@ -95,6 +95,31 @@ def _call(call: Json) -> ToolCall:
     return ToolCall(name, text, str(call.get("id") or ""))
 
 
+def recent(turns: tuple[Message, ...], most: int | None) -> tuple[Message, ...]:
+    """The last turns of a conversation, from a user's on.
+
+    The beginning moves by half of `most` at once, so that the server's prefix cache holds between.
+
+    Parameters
+    ----------
+    turns : tuple of Message
+        Oldest first.
+    most : int or None
+        As many as are wanted; None keeps all.
+
+    Returns
+    -------
+    tuple of Message
+    """
+    if most is None or len(turns) <= most:
+        return turns
+    step = most // 2 or 1
+    start = -(-(len(turns) - most) // step) * step
+    while start < len(turns) and turns[start].role != "user":
+        start += 1
+    return turns[start:]
+
+
 def merged(turns: Iterable[Message]) -> list[Message]:
     """Make one turn of neighbours of the same role; results of tools stay apart.
 

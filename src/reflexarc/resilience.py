@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from reflexarc.config import LLMConfig
 from reflexarc.errors import ConfigError, DeadlineError, LLMError, UnavailableError
 from reflexarc.llm import LLM, Messages, R
+from reflexarc.messages import recent
 from reflexarc.prompt import Prompt, read_prompt
 from reflexarc.registry import find_llm
 from reflexarc.types import ActionReady, ActionRefused, Attempt, Event, Finished
@@ -51,6 +52,8 @@ class Failover(LLM[R]):
         Seconds that the whole answer may take, whoever gives it.
     first_action_timeout : float or None, default None
         Seconds until the first complete action; None leaves it to `timeout`.
+    history_lengths : sequence of int or None, default ()
+        Past ticks that each of them is shown at most; None, and what is left out, shows all.
     """
 
     name = "FailoverLLM"
@@ -61,8 +64,11 @@ class Failover(LLM[R]):
         *,
         timeout: float,
         first_action_timeout: float | None = None,
+        history_lengths: Sequence[int | None] = (),
     ) -> None:
         self.llms = tuple(llms)
+        self.is_on_board = all(llm.is_on_board for llm in self.llms)
+        self._history_lengths = dict(zip(self.llms, history_lengths, strict=False))
         self._timeout = timeout
         self._first_action_timeout = first_action_timeout
 
@@ -78,7 +84,7 @@ class Failover(LLM[R]):
         for llm in self.llms:
             turn.begin(llm)
             try:
-                async with aclosing(llm.stream(whole)) as events:
+                async with aclosing(llm.stream(self._shown(llm, whole))) as events:
                     while (event := await turn.within(lambda: anext(events, None))) is not None:
                         yield turn.placed(event)
                         if isinstance(event, Finished):
@@ -88,13 +94,18 @@ class Failover(LLM[R]):
         raise turn.all_failed()
 
     async def write(self, prompt: str | Prompt, messages: Messages = None) -> str:
-        """Ask for plain text; see `LLM.write`."""
+        """Ask for plain text; see `LLM.write`.
+
+        Where there is another brain, one on board is not asked: it may have to act meanwhile.
+        """
         whole = read_prompt(prompt, messages)
-        turn = _Turn(self.llms, self._timeout, None)
-        for llm in self.llms:
+        llms = [llm for llm in self.llms if not llm.is_on_board] or self.llms
+        turn = _Turn(llms, self._timeout, None)
+        for llm in llms:
             turn.begin(llm)
             try:
-                return await turn.within(lambda: llm.write(whole))  # noqa: B023 - called at once
+                shown = self._shown(llm, whole)
+                return await turn.within(lambda: llm.write(shown))  # noqa: B023 - called at once
             except LLMError as error:
                 turn.failed(error)
         raise turn.all_failed()
@@ -120,6 +131,13 @@ class Failover(LLM[R]):
         async with AsyncExitStack() as closing:
             for llm in self.llms:
                 closing.push_async_callback(llm.aclose)
+
+    def _shown(self, llm: LLM[Any], whole: Prompt) -> Prompt:
+        """The prompt with as much of the past as a brain is shown."""
+        ticks = self._history_lengths.get(llm)
+        if ticks is None:
+            return whole
+        return replace(whole, history=recent(whole.history, 2 * ticks))
 
     async def _each(self, do: Callable[[LLM[Any]], Awaitable[None]]) -> list[LLMError]:
         """Do something with each of them at once, and tell which ones fail."""
@@ -293,5 +311,15 @@ class FailoverLLM(Failover[R]):
         made = {"vocabulary": vocabulary, "output_model": output_model, "environ": environ}
         llms: list[LLM[Any]] = [find_llm(child.type)(child, **made) for child in config.llms]
         super().__init__(
-            llms, timeout=config.timeout, first_action_timeout=config.first_action_timeout
+            llms,
+            timeout=config.timeout,
+            first_action_timeout=config.first_action_timeout,
+            history_lengths=[*map(_history_length, llms, config.llms)],
         )
+
+
+def _history_length(llm: LLM[Any], config: LLMConfig) -> int | None:
+    """As configured; none on board, where it costs time and does not help (decision 20)."""
+    if "history_length" in config.model_fields_set:
+        return config.history_length
+    return 0 if llm.is_on_board else None

@@ -190,10 +190,11 @@ def test_openminds_key_is_taken_out_of_every_brain_of_a_chain() -> None:
 def test_the_model_on_board_takes_what_om1_adds(caplog: pytest.LogCaptureFixture) -> None:
     """Server, key and an unknown model mean nothing on board; the robot acts all the same."""
     given = {"base_url": "http://test.com", "api_key": "test-key", "model": "test-model"}
-    found = settings_of(name="OnboardLLM", **given)
+    found = settings_of(name="OnboardLLM", history_length=4, **given)
     assert (found["base_url"], found["api_key"], found["model"]) == (None, None, None)
     assert "OnboardLLM has no model 'test-model'; smollm2-135m-instruct answers" in caplog.text
     assert "base_url = http://test.com is not asked" in caplog.text
+    assert "write history_length: 0" in caplog.text
 
 
 def test_a_failover_without_brains_asks_the_server_and_then_on_board() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from reflexarc.errors import UnavailableError
 from reflexarc.llm import LLM
 
 
@@ -109,6 +110,11 @@ class Completions:
         return completing
 
     async def _complete(self, messages: Sequence[Mapping[str, Any]]) -> Completion:
+        if self._llm.is_on_board:
+            raise UnavailableError(
+                f"{self._llm.name} runs on board and writes no summaries, for the robot would have "
+                "to wait; the oldest turns are dropped"
+            )
         *past, question = messages
         try:
             text = await self._llm.write(str(question.get("content") or ""), past)

@@ -76,7 +76,10 @@ _ABOUT = {
     "spot_mistral": "Mistral as a robot dog's brain. Put MISTRAL_API_KEY into .env.",
     "spot_llama": "A Llama model as a robot dog's brain, on the server that base_url names.",
     "spot_onboard": "A robot dog whose brain is on board: no key, no network.",
-    "spot_failover": "A robot dog that asks Mistral, and its brain on board where that fails.",
+    "spot_failover": (
+        "A robot dog that asks Mistral, and its brain on board where that fails. "
+        "Put MISTRAL_API_KEY into .env."
+    ),
 }
 _TALK = "Talk to it:  uv run --no-sync python -m websockets ws://localhost:8765"
 

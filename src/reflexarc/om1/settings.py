@@ -120,6 +120,11 @@ def _complete(settings: Json) -> Json:
             settings.pop("model")
         if base_url := settings.pop("base_url", None):
             _log.warning("OnboardLLM runs its own server; base_url = %s is not asked", base_url)
+        if settings.get("history_length"):
+            _log.warning(
+                "OnboardLLM writes no summaries, and OM1's words for the past mislead it; "
+                "write history_length: 0"
+            )
     return settings
 
 

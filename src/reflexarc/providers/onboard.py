@@ -41,6 +41,7 @@ CONTEXT_TOKENS = 4096
 class OnboardLLM(ProviderLLM[R]):
     """A GGUF model in a child process of ours; opening it starts the child."""
 
+    is_on_board = True
     provider = Provider(
         name="OnboardLLM",
         base_url=None,

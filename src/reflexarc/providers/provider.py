@@ -20,13 +20,14 @@ from reflexarc.config import LLMConfig
 from reflexarc.decoder import Decoder
 from reflexarc.errors import ConfigError, ContextOverflowError, LLMError, LoadingError
 from reflexarc.llm import LLM, Messages, R, Request, Transport
+from reflexarc.messages import recent
 from reflexarc.prompt import Prompt, build_messages, read_prompt
 from reflexarc.providers.aim import ActionsAim, Aim, ModelAim, PlainText, TextAim, answer_form
 from reflexarc.providers.chat import read_reply
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.endpoint import Endpoint
 from reflexarc.providers.http import Address, HttpTransport
-from reflexarc.types import Attempt, CortexOutputModel, Event, Finished, Message, Wire
+from reflexarc.types import Attempt, CortexOutputModel, Event, Finished, Wire
 from reflexarc.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
@@ -287,7 +288,7 @@ class ProviderLLM(LLM[R]):
     def _request(self, prompt: Prompt, aim: Aim) -> Request:
         """What to send, by all that is known of the server."""
         endpoint = self._endpoint
-        history = _recent(prompt.history, endpoint.most_turns)
+        history = recent(prompt.history, endpoint.most_turns)
         form = aim.form or endpoint.form
         return replace(
             self._composed(replace(prompt, history=history), aim, form),
@@ -304,20 +305,6 @@ class ProviderLLM(LLM[R]):
 
     def _decoder(self, aim: Aim) -> Decoder:
         return aim.decoder()
-
-
-def _recent(history: tuple[Message, ...], most: int | None) -> tuple[Message, ...]:
-    """The last turns of a conversation, from a user's on.
-
-    The beginning moves by half of `most` at once, so that the server's prefix cache holds between.
-    """
-    if most is None or len(history) <= most:
-        return history
-    step = most // 2 or 1
-    start = -(-(len(history) - most) // step) * step
-    while start < len(history) and history[start].role != "user":
-        start += 1
-    return history[start:]
 
 
 _MOST_TRIES = 12
