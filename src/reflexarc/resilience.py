@@ -226,11 +226,11 @@ class _Turn:
             raise error
         if self._asked < len(self._llms):
             _log.warning(
-                "%s failed (%s): %s %s is asked.",
+                "%s failed (%s), so %s is asked: %s",
                 self._name,
                 error.kind,
-                error.message,
                 self._llms[self._asked].name,
+                error.message,
             )
 
     def all_failed(self) -> LLMError:
