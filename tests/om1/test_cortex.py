@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
+import os
 from enum import Enum
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reflexarc.errors import ConfigError
 from reflexarc.om1.cortex import Cortex
+from reflexarc.onboard.models import default_root
 from reflexarc.testing import Reply, Server
 from reflexarc.types import CortexOutputModel
 
@@ -289,3 +294,46 @@ async def test_a_mistake_in_the_code_does_not_end_the_runtime(
     assert isinstance(cortex.last_error, RuntimeError)
     assert "Traceback" in caplog.text
     await cortex.aclose()
+
+
+async def test_what_om1_drops_is_closed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """OM1 changes its mode without closing anything; connections and engine end all the same."""
+    environ = {
+        "XDG_DATA_HOME": str(default_root(os.environ).parent.parent),
+        "XDG_CACHE_HOME": str(tmp_path),
+    }
+    children = processes()
+    async with Server(Reply.stream('{"actions":[]}')) as server:
+        for name, settings in (
+            ("LlamaLLM", {"base_url": server.base_url, "model": "m"}),
+            ("OnboardLLM", {"timeout": 50, "max_tokens": 4}),
+        ):
+            cortex = brain(Config.model_validate(settings), environ, name=name)
+            await cortex.ask("sit")
+        assert processes() > children
+        del cortex
+        gc.collect()
+        async with asyncio.timeout(20):
+            while processes() != children:  # noqa: ASYNC110 - a process has no event
+                await asyncio.sleep(0.01)
+    assert "Unclosed" not in caplog.text
+
+
+def processes() -> set[int]:
+    """The child processes of this one."""
+    threads = Path("/proc/self/task").glob("*/children")
+    return {int(child) for thread in threads for child in thread.read_text().split()}
+
+
+def test_what_om1_drops_after_its_loop_is_no_error() -> None:
+    """With the loop, everything in it has ended, and there is nothing left to close."""
+
+    async def ask() -> Any:
+        cortex = brain(Config(base_url=HERE, model="m"))
+        await cortex.ask("sit")
+        await vars(cortex)["_llm"].aclose()
+        return cortex
+
+    cortex = asyncio.run(ask())
+    del cortex
+    gc.collect()  # what is raised here fails the test

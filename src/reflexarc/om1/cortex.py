@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import time
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from reflexarc.decoder import fit
 from reflexarc.errors import ConfigError, LLMError, ReflexarcError
+from reflexarc.llm import LLM
 from reflexarc.om1.client import Chat, Client, Completions
 from reflexarc.om1.fused import read_actions, read_functions, read_fused
 from reflexarc.om1.settings import make_llm, read_settings
@@ -100,6 +102,7 @@ class Cortex(Generic[R]):
         self._llm = make_llm(self._config, None if self._acts else output_model, variables)
         self._is_warm = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._dropped: weakref.finalize[..., Any] | None = None
         self._functions: tuple[list[Any], Vocabulary | None] = ([], None)
         self.client = self._client(given)
         self.history_manager: Any = history(_named(given), self.client)
@@ -158,12 +161,26 @@ class Cortex(Generic[R]):
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
-        self._loop = None
+        self._use_in(None)
         await self._llm.aclose()
+
+    def _use_in(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Note where connections are, to close them there when OM1 drops the plugin.
+
+        It does so without a word whenever its mode or its configuration changes.
+        """
+        if loop is self._loop:
+            return
+        self._loop = loop
+        if self._dropped is not None:
+            self._dropped.detach()
+        if loop is not None:
+            self._dropped = weakref.finalize(self, _close_in, loop, self._llm)
+            self._dropped.atexit = False  # what is still open then ends with the process
 
     async def _take_turn(self, prompt: str, messages: Messages, turn: _Turn) -> R | None:
         """Answer inside OM1's own bookkeeping, whose mistakes do not cost the answer."""
-        self._loop = asyncio.get_running_loop()
+        self._use_in(asyncio.get_running_loop())
 
         async def answer(_plugin: Any, prompt: str, messages: Messages = None) -> R | None:
             turn.answer = await self._answer(prompt, messages, turn)
@@ -260,6 +277,21 @@ class Cortex(Generic[R]):
         key = self._config.api_key
         chat = Chat(Completions(self._llm, lambda: self._loop))
         return Client(base_url, key.get_secret_value() if key else None, chat)
+
+
+_closing: set[asyncio.Task[None]] = set()
+
+
+def _close_in(loop: asyncio.AbstractEventLoop, llm: LLM[Any]) -> None:
+    """Close an LLM in the loop that it was used in, called from whichever thread collects it."""
+
+    def close() -> None:
+        task = loop.create_task(llm.aclose())
+        _closing.add(task)
+        task.add_done_callback(_closing.discard)
+
+    with suppress(RuntimeError):  # the loop is closed, and what was open with it
+        loop.call_soon_threadsafe(close)
 
 
 def _named(config: Any) -> Any:
