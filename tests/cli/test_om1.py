@@ -39,6 +39,14 @@ def test_install_tells_what_it_did_and_what_is_next(root: Path) -> None:
     assert "git" not in result.stdout
 
 
+def test_install_tells_what_will_not_run(tmp_path: Path) -> None:
+    """Where OM1's own code does not run with ours, nobody finds out by a traceback."""
+    write(tmp_path / "src/zenoh_msgs/a.py", 'class A:\n    mode: String = String("")\n')
+    result = call("install", stand_in(tmp_path, git=True))
+    assert result.exit_code == 0
+    assert "problem OM1's own src/zenoh_msgs/a.py can be imported by Python 3.10" in result.stdout
+
+
 def test_install_again_says_that_nothing_changed(root: Path) -> None:
     """Nobody has to wonder whether a second time did harm."""
     call("install", root)

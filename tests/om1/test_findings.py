@@ -172,7 +172,10 @@ def test_the_lock_is_looked_at_where_there_is_no_environment(
 ) -> None:
     """Before the first `uv sync`, it is the lock that lacks us."""
     found = wrong(stand_in(tmp_path), environ)
-    assert ("problem", "reflexarc is not in uv.lock") in [(each.level, each.what) for each in found]
+    told = [(each.level, each.what) for each in found]
+    assert ("problem", "reflexarc is not in uv.lock") in told
+    older = "pydantic in uv.lock is 2.10.6, and mistralai needs 2.11.2 or newer"
+    assert ("note", older) in told
 
 
 def test_packages_may_not_be_known(tmp_path: Path, environ: dict[str, str]) -> None:
@@ -190,6 +193,24 @@ def test_an_old_python_is_a_problem(root: Path, environ: dict[str, str]) -> None
     found = the_one(root, environ)
     assert (found.level, "Python is 3.10" in found.what) == ("problem", True)
     assert "export UV_PYTHON=3.12" in next_steps(root)
+
+
+@pytest.mark.parametrize(
+    ("default", "hinders"),
+    [
+        ('String("")  # ignored', True),
+        ('field(default_factory=lambda: String(""))', False),
+        ("None", False),
+    ],
+)
+def test_what_only_python_3_10_imports_is_a_problem(
+    root: Path, environ: dict[str, str], default: str, hinders: bool
+) -> None:
+    """For some months OM1 had messages that no later Python imports."""
+    path = write(root / "src/zenoh_msgs/idl/a.py", f"class A:\n    mode: String = {default}\n")
+    found = wrong(root, environ)
+    assert [finding.level for finding in found] == ["problem"] * hinders
+    assert all(str(path.relative_to(root)) in finding.what for finding in found)
 
 
 def test_a_key_and_a_model_may_be_missing(root: Path, environ: dict[str, str]) -> None:

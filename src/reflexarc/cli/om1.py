@@ -13,7 +13,7 @@ import typer
 from reflexarc.cli.outcome import WORLD_FAILED, failures
 from reflexarc.cli.report import AsJson, Report
 from reflexarc.om1.edits import apply
-from reflexarc.om1.findings import Finding, next_steps, source
+from reflexarc.om1.findings import Finding, hindrances, next_steps, source
 from reflexarc.om1.findings import check as findings_of
 from reflexarc.om1.install import Plan, plan_install, plan_removal
 
@@ -43,6 +43,8 @@ def install(path: Checkout, dry_run: DryRun = False, as_json: AsJson = False) ->
         if not plan.edits:
             report.say("Everything is installed already; nothing changed.")
             return
+        for finding in hindrances(plan.root):
+            _tell(finding, report)
         steps = next_steps(plan.root)
         if as_json:
             report.data({"event": "next", "do": steps})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ _PYTHON = (3, 11)
 _FLOORS = {"aiohttp": (3, 11), "json5": (0, 10), "pydantic": (2, 10)}
 _MISTRALAIS_PYDANTIC = (2, 11, 2)
 _BROKEN_MISTRALAI = "2.4.6"
+
+_MESSAGES = "src/zenoh_msgs"
+_OLD_DEFAULT = re.compile(r"^    \w+: (\w+) = \1\(", re.MULTILINE)  # a mutable default
 
 _NEWER_PYTHON = "export UV_PYTHON=3.12"
 
@@ -78,6 +82,7 @@ def check(path: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from _installed(checkout)
     environment = read_environment(root)
     yield from _python(environment)
+    yield from hindrances(root)
     yield from _packages(root, environment)
     if has_variable(root, "MISTRAL_API_KEY", environ):
         yield Finding("ok", "MISTRAL_API_KEY is set")
@@ -88,6 +93,26 @@ def check(path: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     is_here = state in ("present", "intact")
     told = f"the model of OnboardLLM, {DEFAULT}, is {state}"
     yield Finding("ok", told) if is_here else Finding("note", told, "reflexarc models pull")
+
+
+def hindrances(root: Path) -> Iterator[Finding]:
+    """What of OM1's own code keeps it from running where our plugins run.
+
+    Parameters
+    ----------
+    root : Path
+        The checkout.
+
+    Yields
+    ------
+    Finding
+    """
+    # From November 2025 on, until OM1's #2485 of 2026-03-30 moved it to Python 3.12.
+    for path in sorted((root / _MESSAGES).rglob("*.py")):
+        if _OLD_DEFAULT.search(path.read_text(encoding="utf-8", errors="replace")):
+            what = f"OM1's own {path.relative_to(root)} can be imported by Python 3.10 only"
+            do = "check out OM1 of 2026-03-30 or later; reflexarc needs Python 3.11 or newer"
+            yield Finding("problem", what, do)
 
 
 def next_steps(root: Path) -> list[str]:
@@ -194,6 +219,6 @@ def _mistralai(environment: Environment) -> Iterator[Finding]:
     if not at_least(mistralai, (3,)) or mistralai == _BROKEN_MISTRALAI:
         what = f"mistralai in {where} is {mistralai}, and MistralLLM needs 3 or newer"
         yield Finding("problem", what, _upgrade("mistralai>=3"))
-    if not at_least(pydantic, _MISTRALAIS_PYDANTIC) and (mistralai or source() is None):
+    if not at_least(pydantic, _MISTRALAIS_PYDANTIC):
         what = f"pydantic in {where} is {pydantic}, and mistralai needs 2.11.2 or newer"
         yield Finding("problem" if mistralai else "note", what, _upgrade("pydantic>=2.11.2"))
