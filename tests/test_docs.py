@@ -15,6 +15,7 @@ from reflexarc.registry import PROVIDERS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "providers.md").read_text()
+OM1 = (ROOT / "docs" / "om1.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -34,6 +35,15 @@ def test_the_table_of_settings_is_true(name: str) -> None:
     [line] = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}`")]
     default = str(LLMConfig.model_fields[name].default).removesuffix(".0")
     assert line.split("|")[2].strip().strip("`") == default
+
+
+@pytest.mark.parametrize("name", LLMConfig.model_fields.keys() - {"type"})
+def test_every_setting_is_told_to_users_of_om1(name: str) -> None:
+    """OM1's page has a row for each, with its default where that is a plain value."""
+    [line] = [line for line in OM1.splitlines() if line.startswith(f"| `{name}`")]
+    default = LLMConfig.model_fields[name].default
+    if default and isinstance(default, str | int | float):
+        assert str(default).removesuffix(".0") in line.split("|")[2]
 
 
 @pytest.mark.parametrize("block", PYTHON)

@@ -107,7 +107,7 @@ def hindrances(root: Path) -> Iterator[Finding]:
     ------
     Finding
     """
-    # From November 2025 on, until OM1's #2485 of 2026-03-30 moved it to Python 3.12.
+    # From 2025-10-13 on, until OM1's #2485 of 2026-03-30 moved it to Python 3.12.
     for path in sorted((root / _MESSAGES).rglob("*.py")):
         if _OLD_DEFAULT.search(path.read_text(encoding="utf-8", errors="replace")):
             what = f"OM1's own {path.relative_to(root)} can be imported by Python 3.10 only"
