@@ -14,6 +14,11 @@ from tests.om1.stand_ins import PYPROJECT, commit, git, stand_in, write
 BASE = "src/llm/__init__.py"
 
 
+def constructor(parameters: str) -> str:
+    """A base class of OM1's."""
+    return f"class LLM:\n    def __init__(self, {parameters}): ...\n"
+
+
 def refused(path: Path) -> str:
     """Why a folder is no checkout that is known."""
     with pytest.raises(ConfigError) as caught:
@@ -30,6 +35,13 @@ def test_the_generation_is_that_of_the_constructor(
     found = read_checkout(stand_in(tmp_path, generation, avatar=avatar))
     assert (found.root, found.generation, found.avatar) == (tmp_path, generation, avatar)
     assert "LLM.__init__(" in found.known_by
+
+
+def test_what_a_contract_gains_with_a_default_does_not_matter(tmp_path: Path) -> None:
+    """A plugin that hands over what it always did still works."""
+    more = "config: LLMConfig, available_actions: list | None = None, tracer=None, *, name='x'"
+    write(stand_in(tmp_path) / BASE, constructor(more))
+    assert read_checkout(tmp_path).generation == "B"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +79,9 @@ def test_no_folder_is_refused(tmp_path: Path) -> None:
         ("pyproject.toml", "[project\n", "cannot be read"),
         (BASE, "class LLM(:\n", "is no Python"),
         (BASE, "class LLM:\n    pass\n", "no class LLM with a constructor"),
-        (BASE, "class LLM:\n    def __init__(self, brain): ...\n", "LLM.__init__ takes (brain)"),
+        (BASE, constructor("brain"), "LLM.__init__ takes (brain)"),
+        (BASE, constructor("config, available_actions, tracer"), "available_actions, tracer)"),
+        (BASE, constructor("config, available_actions=None, *, tracer"), "actions, tracer)"),
     ],
 )
 def test_another_project_or_contract_is_refused(

@@ -88,15 +88,15 @@ def read_checkout(path: Path) -> Checkout:
             "name the folder that 'git clone' made",
             path=str(path),
         )
-    if (name := _project_name(root)) != "om1":
+    if str(name := _project_name(root)).lower() != "om1":
         raise ConfigError(
             f"this is no OM1 checkout: the project in its pyproject.toml is {name or 'nameless'}, "
             "not om1; name the folder that 'git clone' made",
             path=str(path),
         )
-    parameters = _parameters(root)
-    generation = _CONTRACTS.get(parameters)
-    if generation is None:
+    parameters, needed = _parameters(root)
+    generation = _CONTRACTS.get(parameters[:2])
+    if generation is None or not needed <= set(parameters[:2]):
         known = " and ".join(f"({', '.join(names)})" for names in _CONTRACTS)
         raise ConfigError(
             f"LLM.__init__ takes ({', '.join(parameters)}); known are {known}, so there is no "
@@ -116,8 +116,8 @@ def _project_name(root: Path) -> object:
     return (project or {}).get("name")
 
 
-def _parameters(root: Path) -> tuple[str, ...]:
-    """The parameters of the constructor of OM1's base class."""
+def _parameters(root: Path) -> tuple[tuple[str, ...], set[str]]:
+    """The parameters of the constructor of OM1's base class, and those without a default."""
     try:
         tree = ast.parse((root / BASE).read_bytes())
     except (SyntaxError, ValueError) as error:
@@ -126,7 +126,11 @@ def _parameters(root: Path) -> tuple[str, ...]:
         if isinstance(node, ast.ClassDef) and node.name == "LLM":
             for part in node.body:
                 if isinstance(part, ast.FunctionDef) and part.name == "__init__":
-                    return tuple(each.arg for each in part.args.args[1:])
+                    placed, named = part.args.args[1:], part.args.kwonlyargs
+                    needed = placed[: len(placed) - len(part.args.defaults)]
+                    defaults = zip(named, part.args.kw_defaults, strict=True)
+                    needed += [each for each, default in defaults if default is None]
+                    return tuple(each.arg for each in placed + named), {each.arg for each in needed}
     raise ConfigError(
         "it has no class LLM with a constructor, so there is no plugin for this version of OM1; "
         "look for a newer reflexarc",
