@@ -123,6 +123,8 @@ class ConfigError(ReflexarcError, ValueError):
         File the mistake is in.
     line, column : int or None, default None
         Where in the file, from 1.
+    variable : str or None, default None
+        The environment's variable that is missing, where nothing else is wrong.
     """
 
     kind = "config"
@@ -134,12 +136,14 @@ class ConfigError(ReflexarcError, ValueError):
         path: str | None = None,
         line: int | None = None,
         column: int | None = None,
+        variable: str | None = None,
     ) -> None:
         place = ":".join(str(part) for part in (path, line, column) if part is not None)
         super().__init__(f"{place}: {message}" if place else message)
         self.path = path
         self.line = line
         self.column = column
+        self.variable = variable
 
 
 class LLMError(ReflexarcError):

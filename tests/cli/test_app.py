@@ -543,6 +543,15 @@ def test_a_right_file_is_told() -> None:
     }  # fmt: skip
 
 
+def test_a_file_is_right_without_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`config check` is about the file; that a key is still missing is an aside."""
+    monkeypatch.delenv("MISTRAL_API_KEY", raising=False)
+    path = ROOT / "config" / "spot_mistral.json5"
+    result = call("config", "check", path)
+    assert (result.exit_code, "is right: spot can move" in result.stdout) == (0, True)
+    assert "set MISTRAL_API_KEY" in result.stderr
+
+
 def test_a_wrong_file_is_told_with_its_place(tmp_path: Path) -> None:
     """`config check` shows line and column of the mistake, the line itself, and exits with 2."""
     path = tmp_path / "robot.json5"

@@ -237,10 +237,15 @@ def check(file: Robot, as_json: AsJson = False) -> None:
     with failures(report):
         robot = RobotConfig.load(file)
         vocabulary = Vocabulary.from_actions(robot.agent_actions)
-        brain = _brain(robot)
+        try:
+            _brain(robot)
+        except ConfigError as error:
+            if error.variable is None:
+                raise
+            report.aside(error.message)  # nothing is wrong with the file
         types = [spec.type for spec in vocabulary.specs]
         if as_json:
-            known = {"name": robot.name, "provider": brain.name, "actions": types}
+            known = {"name": robot.name, "provider": robot.cortex_llm.type, "actions": types}
             report.data({"event": "config", "path": str(file), **known})
         else:
             report.plain(f"{file} is right: {robot.name} can {', '.join(types)}.")

@@ -260,7 +260,8 @@ class ProviderLLM(LLM[R]):
             if key is None:
                 raise ConfigError(
                     f"{self.name} needs a key: set {provider.key_variable}, write api_key, "
-                    "or name a server of your own as base_url"
+                    "or name a server of your own as base_url",
+                    variable=provider.key_variable,
                 )
             try:
                 check_key(SecretStr(key))
