@@ -54,7 +54,7 @@ class Source:
     Parameters
     ----------
     text : str
-        The JSON5 text.
+        The JSON5 text; empty where the values were never written as one.
     name : str
         File name, or ``"--llm"`` and the like.
     """
@@ -132,6 +132,7 @@ class Source:
         """Build an error that shows the line with a caret under the column.
 
         A line that may hold a secret is not shown, nor one that goes on with an entry that may.
+        Where there is no text, there is no place either.
 
         Parameters
         ----------
@@ -144,6 +145,8 @@ class Source:
         -------
         ConfigError
         """
+        if not self.text:
+            return ConfigError(message, path=self.name)
         lines = self.text.split("\n")  # as json5 counts them; splitlines() knows other breaks too
         shown = lines[line - 1].rstrip() if 0 < line <= len(lines) else ""
         entry = _ENTRY_BEGINS.split("\n".join(lines[: line - 1]))[-1]

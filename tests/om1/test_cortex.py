@@ -21,6 +21,7 @@ from reflexarc.testing import Reply, Server
 from reflexarc.types import CortexOutputModel
 
 HERE = "http://127.0.0.1:9/v1"
+SIT = '{"actions":[{"type":"move","value":"sit"}]}'
 
 
 class Config(BaseModel):
@@ -139,12 +140,15 @@ def test_a_misspelt_setting_is_told(caplog: pytest.LogCaptureFixture) -> None:
         ("somebodys", HERE, True),
         ("om1_live_0123", "https://api.openmind.org/api/core/llama", True),
         ("om1_live_0123", "https://api.openmind.org.evil.example/v1", False),
+        ("om1_live_0123", "http://api.openmind.org/api/core/llama", False),
+        ("OM1_LIVE_0123", HERE, False),
+        ("the-tests-own", HERE, False),
     ],
 )
 def test_openminds_key_goes_to_openmind_only(key: str, base_url: str, *, sent: bool) -> None:
     """The key that OM1 adds to every LLM is sent to OpenMind's own hosts and nowhere else."""
     config = Config(base_url=base_url, model="m", api_key=key)
-    cortex = brain(config, {"OM_API_KEY": "the-robots-own"})
+    cortex = brain(config, {"OM_API_KEY": "the-robots-own", "OM1_API_KEY": "the-tests-own"})
     held = vars(cortex)["_llm"].config.api_key
     assert (held is not None) is sent
     assert cortex.client.api_key == (key if sent else None)
@@ -198,7 +202,7 @@ def test_the_model_on_board_takes_what_om1_adds(caplog: pytest.LogCaptureFixture
     found = settings_of(name="OnboardLLM", history_length=4, **given)
     assert (found["base_url"], found["api_key"], found["model"]) == (None, None, None)
     assert "OnboardLLM has no model 'test-model'; smollm2-135m-instruct answers" in caplog.text
-    assert "base_url = http://test.com is not asked" in caplog.text
+    assert "base_url, test.com, is not asked" in caplog.text
     assert "write history_length: 0" in caplog.text
 
 
@@ -247,8 +251,29 @@ def test_a_robot_with_a_past_needs_a_name() -> None:
 
 def test_a_mistake_is_told_with_its_place() -> None:
     """What is wrong in OM1's configuration is an error that names the field."""
-    with pytest.raises(ConfigError, match=r"LlamaLLM's configuration.*'max_tokens'"):
-        settings_of(base_url=HERE, model="m", max_tokens="many")
+    with pytest.raises(ConfigError, match=r"LlamaLLM's configuration: 'max_tokens'") as caught:
+        settings_of(base_url=HERE, model="m", max_tokens="many", extra_params={"auth": "s3cret"})
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("OnboardLLM", {"transport": "sdk"}, "OnboardLLM has no SDK transport"),
+        ("MistralLLM", {"structured": "grammar", "api_key": "mine-1"}, "a grammar is made"),
+        ("FailoverLLM", {"llms": [{"type": "OnboardLLM"}], "model": "m"}, "FailoverLLM has no mod"),
+        ("MistralLLM", {}, "config file missing api_key: MistralLLM needs a key"),
+        ("FailoverLLM", {"llms": [{"type": "MistralLLM"}]}, "config file missing api_key: Mistral"),
+    ],
+)
+def test_only_a_key_that_is_missing_is_called_so(
+    name: str, given: dict[str, Any], words: str
+) -> None:
+    """OM1's own words for a missing key stand for nothing else."""
+    with pytest.raises(ConfigError) as caught:
+        brain(Config(**given), name=name)
+    assert caught.value.message.startswith(words)
 
 
 class Other(BaseModel):
@@ -337,3 +362,39 @@ def test_what_om1_drops_after_its_loop_is_no_error() -> None:
     cortex = asyncio.run(ask())
     del cortex
     gc.collect()  # what is raised here fails the test
+
+
+class BrokenHistory(NoHistory):
+    """A history manager that fails before it asks."""
+
+    @staticmethod
+    def update_history() -> Any:
+        """Fail at every question."""
+
+        async def fail(*_: Any) -> None:
+            raise RuntimeError("no room")
+
+        return lambda _: fail
+
+
+async def test_a_history_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """OM1's own mistakes before the question do not keep the robot from acting."""
+    async with Server(Reply.stream(SIT)) as server:
+        made = plugin("LlamaLLM", Config(base_url=server.base_url, model="m"))
+        cortex: Cortex[Any] = Cortex(made, CortexOutputModel, BrokenHistory, environ={})
+        answer = await cortex.ask("sit")
+        await cortex.aclose()
+    assert [action.value for action in answer.actions] == ["sit"]
+    assert made.io_provider.llm_end_time >= made.io_provider.llm_start_time
+    assert "bookkeeping failed" in caplog.text
+
+
+async def test_the_first_brain_waits_for_no_other(tmp_path: Path) -> None:
+    """A reserve that is read ahead, or is not there at all, costs the first one no answer."""
+    async with Server(Reply.stream(SIT)) as server:
+        first = {"type": "LlamaLLM", "base_url": server.base_url, "model": "m"}
+        reserve = {"type": "OnboardLLM", "model": str(tmp_path / "none.gguf")}
+        cortex = brain(Config.model_validate({"llms": [first, reserve]}), name="FailoverLLM")
+        answer: Any = await cortex.ask("sit")
+        await cortex.aclose()
+    assert [action.value for action in answer.actions] == ["sit"]

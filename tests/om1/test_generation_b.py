@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -189,7 +190,27 @@ async def test_schemas_that_cannot_be_used_are_told(
     text = Reply.stream('{"actions":[{"type":"fly","value":"up"}]}')
     async with Server(text) as server, made(generation_b, server, [function("a b")]) as plugin:
         assert told(await plugin.ask("fly")) == [("fly", "up")]
-    assert "MistralLLM cannot use OM1's function schemas: the llm_label 'a b'" in caplog.text
+    assert "A function schema of OM1's cannot be used: the llm_label 'a b'" in caplog.text
+
+
+async def test_a_schema_that_cannot_be_used_costs_no_other(generation_b: SimpleNamespace) -> None:
+    """What is known of the robot's own actions is still checked."""
+    text = Reply.stream('{"actions":[{"type":"move","value":"fly"},{"type":"move","value":"run"}]}')
+    dotted = function("mcp_a.b", zone={"type": "string"})
+    async with Server(text) as server, made(generation_b, server, [dotted, MOVE]) as plugin:
+        assert told(await plugin.ask("fly")) == [("move", "run")]
+        names = [tool["function"]["name"] for tool in server.requests[0].json["tools"]]
+    assert names == ["move"]
+
+
+async def test_a_schema_that_is_changed_in_its_place_is_seen(generation_b: SimpleNamespace) -> None:
+    """OM1 hands over a list that others may hold as well."""
+    mine = deepcopy(MOVE)
+    replies = [calls(("move", '{"action":"jump"}')) for _ in range(2)]
+    async with Server(*replies) as server, made(generation_b, server, [mine]) as plugin:
+        assert await plugin.ask("jump") is None
+        mine["function"]["parameters"]["properties"]["action"]["enum"].append("jump")
+        assert told(await plugin.ask("jump")) == [("move", "jump")]
 
 
 async def test_nothing_illegal_leaves(

@@ -66,8 +66,8 @@ class Completions:
     llm : LLM
         Who writes.
     used_in : callable
-        The event loop that `llm` is in use in; None while nobody uses it, and then what is opened
-        for a text is closed behind it.
+        The event loop that `llm` is in use in; None before its first use, and then what is opened
+        for a text is closed behind it. Raises `UnavailableError` once it is closed.
     """
 
     def __init__(
@@ -99,15 +99,15 @@ class Completions:
             How the call failed.
         """
         del settings
-        completing = self._complete(messages)
+        loop = self._used_in()
         try:
             asyncio.get_running_loop()
         except RuntimeError:  # a thread of its own, which may wait
-            loop = self._used_in()
             if loop is not None and loop.is_running():
+                completing = self._complete(messages)
                 return asyncio.run_coroutine_threadsafe(completing, loop).result()
-            return asyncio.run(completing)
-        return completing
+            return asyncio.run(self._complete(messages))
+        return self._complete(messages)
 
     async def _complete(self, messages: Sequence[Mapping[str, Any]]) -> Completion:
         if self._llm.is_on_board:
@@ -116,10 +116,11 @@ class Completions:
                 "to wait; the oldest turns are dropped"
             )
         *past, question = messages
+        loop = self._used_in()  # again: it may have been closed since
         try:
             text = await self._llm.write(str(question.get("content") or ""), past)
         finally:
-            if self._used_in() is None:
+            if loop is None:
                 await self._llm.aclose()
         return Completion([Choice(Message(text))])
 

@@ -13,13 +13,14 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from reflexarc.decoder import fit
-from reflexarc.errors import ConfigError, LLMError, ReflexarcError
+from reflexarc.errors import ConfigError, ReflexarcError, UnavailableError
 from reflexarc.llm import LLM
 from reflexarc.om1.client import Chat, Client, Completions
 from reflexarc.om1.fused import read_actions, read_functions, read_fused
@@ -42,6 +43,7 @@ class _Turn:
     """One question: what has come of it so far."""
 
     hand_over: Callable[[Any], None] | None = None
+    asked: bool = False
     done: list[Action] = field(default_factory=list[Action])
     answer: Any = None
     stopped: bool = False
@@ -100,8 +102,9 @@ class Cortex(Generic[R]):
         # OM1's own class of the same shape: decoded action by action, which forgives more.
         self._acts = _is_actions(output_model)
         self._llm = make_llm(self._config, None if self._acts else output_model, variables)
-        self._is_warm = False
+        self._warming: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
         self._dropped: weakref.finalize[..., Any] | None = None
         self._functions: tuple[list[Any], Vocabulary | None] = ([], None)
         self.client = self._client(given)
@@ -161,22 +164,31 @@ class Cortex(Generic[R]):
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
+        warming = self._warming
         self._use_in(None)
-        await self._llm.aclose()
+        self._is_closed = True
+        await _close(self._llm, warming)
 
     def _use_in(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Note where connections are, to close them there when OM1 drops the plugin.
 
         It does so without a word whenever its mode or its configuration changes.
         """
+        self._is_closed = False
         if loop is self._loop:
             return
         self._loop = loop
+        self._warming = set()
         if self._dropped is not None:
             self._dropped.detach()
         if loop is not None:
-            self._dropped = weakref.finalize(self, _close_in, loop, self._llm)
+            self._dropped = weakref.finalize(self, _close_in, loop, self._llm, self._warming)
             self._dropped.atexit = False  # what is still open then ends with the process
+
+    def _used_in(self) -> asyncio.AbstractEventLoop | None:
+        if self._is_closed:
+            raise UnavailableError(f"{self._name} is closed")
+        return self._loop
 
     async def _take_turn(self, prompt: str, messages: Messages, turn: _Turn) -> R | None:
         """Answer inside OM1's own bookkeeping, whose mistakes do not cost the answer."""
@@ -196,12 +208,14 @@ class Cortex(Generic[R]):
                 answering = self._avatar.trigger_thinking()(answering)
             return await answering(self._plugin, prompt)
         except Exception as error:  # noqa: BLE001 - out of a plugin, it ends OM1's whole runtime
-            self.last_error = error
             _log.exception("%s: OM1's own bookkeeping failed around the answer", self._name)
-            return turn.answer
+            answered = turn.answer if turn.asked else await self._answer(prompt, messages, turn)
+            self.last_error = self.last_error or error
+            return answered
 
     async def _answer(self, prompt: str, messages: Messages, turn: _Turn) -> R | None:
         io = self._plugin.io_provider
+        turn.asked = True
         self.last_error = None
         try:
             io.llm_start_time = time.time()
@@ -231,11 +245,17 @@ class Cortex(Generic[R]):
         return self._output(turn.done) if turn.done or is_whole else None
 
     async def _warm(self, whole: Prompt) -> None:
-        """Once: have the stable part read ahead, or taken from disk, where that saves time."""
-        if not self._is_warm:
-            self._is_warm = True
-            with suppress(LLMError):  # the question will meet the same, and tell
-                await self._llm.warm(whole)
+        """Once: have the stable part read ahead, or taken from disk, where that saves time.
+
+        The first question waits for it only where that is what would answer, and no longer than
+        for an answer.
+        """
+        if self._warming:
+            return
+        warming = asyncio.create_task(_warmed(self._llm, whole))
+        self._warming.add(warming)
+        if self._llm.is_on_board:
+            await asyncio.wait([warming], timeout=self._config.timeout)
 
     def _read(self, prompt: str, io: Any) -> Prompt:
         """OM1's prompt as ours, with what the robot can do where it is known."""
@@ -255,11 +275,8 @@ class Cortex(Generic[R]):
         """The actions by OM1's function schemas, which it may replace at any time."""
         schemas = list(getattr(self._plugin, "function_schemas", None) or ())
         if schemas != self._functions[0]:
-            try:
-                self._functions = (schemas, read_functions(schemas))
-            except ConfigError as error:
-                _log.error("%s cannot use OM1's function schemas: %s", self._name, error.message)
-                self._functions = (schemas, None)
+            # A copy of all of it, since OM1 may change one in its place.
+            self._functions = (deepcopy(schemas), read_functions(schemas))
         return self._functions[1]
 
     def _output(self, actions: Sequence[Action]) -> R:
@@ -275,18 +292,34 @@ class Cortex(Generic[R]):
         if base_url is None and isinstance(self._llm, ProviderLLM):
             base_url = self._llm.provider.base_url
         key = self._config.api_key
-        chat = Chat(Completions(self._llm, lambda: self._loop))
+        chat = Chat(Completions(self._llm, self._used_in))
         return Client(base_url, key.get_secret_value() if key else None, chat)
 
 
 _closing: set[asyncio.Task[None]] = set()
 
 
-def _close_in(loop: asyncio.AbstractEventLoop, llm: LLM[Any]) -> None:
+async def _warmed(llm: LLM[Any], prompt: Prompt) -> None:
+    with suppress(ReflexarcError):  # the question will meet the same, and tell
+        await llm.warm(prompt)
+
+
+async def _close(llm: LLM[Any], warming: set[asyncio.Task[None]]) -> None:
+    """Close an LLM, once nothing is done with it any more."""
+    for task in warming:
+        task.cancel()
+    if warming:
+        await asyncio.wait(warming)
+    await llm.aclose()
+
+
+def _close_in(
+    loop: asyncio.AbstractEventLoop, llm: LLM[Any], warming: set[asyncio.Task[None]]
+) -> None:
     """Close an LLM in the loop that it was used in, called from whichever thread collects it."""
 
     def close() -> None:
-        task = loop.create_task(llm.aclose())
+        task = loop.create_task(_close(llm, warming))
         _closing.add(task)
         task.add_done_callback(_closing.discard)
 

@@ -13,6 +13,7 @@ hears may hold any text, and must not be able to pass for a list of actions.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from typing import Any
 from reflexarc.errors import ConfigError
 from reflexarc.specs import ActionSpec
 from reflexarc.vocabulary import Vocabulary
+
+_log = logging.getLogger(__name__)
 
 _INPUTS = "\n\nAVAILABLE INPUTS:\n"
 _ACTIONS = "\nAVAILABLE ACTIONS:\n"
@@ -140,12 +143,15 @@ def read_functions(schemas: Iterable[Mapping[str, Any]]) -> Vocabulary | None:
     Returns
     -------
     Vocabulary or None
-        None where there is none.
-
-    Raises
-    ------
-    ConfigError
-        If a model could not be told one of them.
+        Without those that no model could be told, which the log names; None where none is left.
     """
-    tools = [dict(schema) for schema in schemas]
-    return Vocabulary.from_tools(tools) if tools else None
+    known: Vocabulary | None = None
+    tools: list[dict[str, Any]] = []
+    for schema in schemas:
+        try:
+            known = Vocabulary.from_tools([*tools, dict(schema)])
+        except ConfigError as error:
+            _log.error("A function schema of OM1's cannot be used: %s", error.message)
+        else:
+            tools.append(dict(schema))
+    return known

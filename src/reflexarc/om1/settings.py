@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
-from reflexarc.config import LLMConfig, parse_llm
+from reflexarc.config import LLMConfig, validate
 from reflexarc.errors import ConfigError, did_you_mean
 from reflexarc.llm import LLM
 from reflexarc.onboard.catalogue import DEFAULT, MODELS
 from reflexarc.onboard.models import is_path
 from reflexarc.registry import find_llm, load_llm
-from reflexarc.types import Json, as_object
+from reflexarc.source import Source
+from reflexarc.types import Json
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ _SETTINGS = LLMConfig.model_fields.keys() - {"type", "extra_params"}
 # OM1's runtime adds these to every LLM's configuration; they belong to other parts of the robot.
 _OF_OM1 = {"unitree_ethernet", "URID", "robot_ip", "mode"}
 
-_OPENMINDS_VARIABLES = ("OM_API_KEY", "OPENMIND_API_KEY")
+_OPENMINDS_VARIABLES = ("OM_API_KEY", "OM1_API_KEY", "OPENMIND_API_KEY")
 
 TOOLS_FIRST = ("tools", "schema", "json", "text")
 """How an answer is held where OM1 hands over function schemas."""
@@ -59,10 +60,8 @@ def read_settings(
         If a setting is wrong.
     """
     settings = _complete(_translated(name, config))
-    if tools:
-        settings = _tools_first(settings)
-    parsed = parse_llm(json.dumps(settings, default=str), environ, name=f"{name}'s configuration")
-    return _without_openminds_key(parsed, environ)
+    parsed = validate(LLMConfig, settings, Source("", f"{name}'s configuration"), environ)
+    return _without_openminds_key(_tools_first(parsed) if tools else parsed, environ)
 
 
 def make_llm(
@@ -91,14 +90,15 @@ def make_llm(
     try:
         return load_llm(config, output_model=output_model, environ=environ)
     except ConfigError as error:
-        if config.api_key is None and config.base_url is None:
+        is_nowhere = not (config.llms or _host(config) or config.type == "OnboardLLM")
+        if error.variable or is_nowhere:
             raise ConfigError(f"config file missing api_key: {error.message}") from error
         raise
 
 
 def _translated(name: str, config: BaseModel) -> Json:
     """What is set, in our words; what means nothing to us is told and left out."""
-    given = config.model_dump(exclude_unset=True)
+    given = to_jsonable_python(config.model_dump(exclude_unset=True), fallback=str)
     given = {key: value for key, value in given.items() if value not in (None, "")}
     extra: Json = dict(given.pop("extra_params", None) or {})
     lifted = {key: extra.pop(key) for key in _SETTINGS & extra.keys()}
@@ -119,7 +119,8 @@ def _complete(settings: Json) -> Json:
             _log.warning("OnboardLLM has no model '%s'; %s answers in its place", model, DEFAULT)
             settings.pop("model")
         if base_url := settings.pop("base_url", None):
-            _log.warning("OnboardLLM runs its own server; base_url = %s is not asked", base_url)
+            host = urlsplit(str(base_url)).hostname
+            _log.warning("OnboardLLM runs its own server; base_url, %s, is not asked", host)
         if settings.get("history_length"):
             _log.warning(
                 "OnboardLLM writes no summaries, and OM1's words for the past mislead it; "
@@ -130,22 +131,21 @@ def _complete(settings: Json) -> Json:
 
 def _failover(settings: Json) -> Json:
     """Without ``llms``, a server that is named is asked, and then the model on board."""
-    own = {key: settings.pop(key) for key in ("base_url", "api_key", "model") if key in settings}
-    if not settings.get("llms") and "base_url" in own:
-        settings["llms"] = [{"type": "LlamaLLM", **own}, {"type": "OnboardLLM"}]
+    key = settings.pop("api_key", None)  # OM1 adds OpenMind's, for which there is no use here
+    if not settings.get("llms") and "base_url" in settings:
+        named = {name: settings.pop(name) for name in ("base_url", "model") if name in settings}
+        server = {"type": "LlamaLLM", **named} | ({"api_key": key} if key else {})
+        settings["llms"] = [server, {"type": "OnboardLLM"}]
     return settings
 
 
-def _tools_first(settings: Json) -> Json:
+def _tools_first(config: LLMConfig) -> LLMConfig:
     """Ask by tool calls first, unless the configuration says how; on board knows better itself."""
-    children = settings.get("llms")
-    if isinstance(children, list):
-        entries = [as_object(child) for child in cast("list[object]", children)]
-        flat = [entry and entry | (as_object(entry.get("config")) or {}) for entry in entries]
-        settings = settings | {"llms": [_tools_first(each) if each else each for each in flat]}
-    elif settings.get("type") != "OnboardLLM":
-        settings = {"structured": TOOLS_FIRST} | settings
-    return {key: value for key, value in settings.items() if key != "config"}
+    if config.type == "FailoverLLM":
+        return config.model_copy(update={"llms": tuple(map(_tools_first, config.llms))})
+    if config.type == "OnboardLLM" or "structured" in config.model_fields_set:
+        return config
+    return config.model_copy(update={"structured": TOOLS_FIRST})
 
 
 def _without_openminds_key(config: LLMConfig, environ: Mapping[str, str]) -> LLMConfig:
@@ -158,11 +158,12 @@ def _without_openminds_key(config: LLMConfig, environ: Mapping[str, str]) -> LLM
     config = config.model_copy(update={"llms": children})
     key = config.api_key.get_secret_value() if config.api_key else ""
     is_openminds = bool(key) and (
-        key.startswith(("om1_", "openmind"))
+        key.casefold().startswith(("om1_", "openmind"))
         or key in (environ.get(name) for name in _OPENMINDS_VARIABLES)
     )
     host = _host(config)
-    if not is_openminds or host.endswith((".openmind.org", ".openmind.com")):
+    is_safe = (config.base_url or "").startswith("https://")
+    if not is_openminds or (is_safe and host.endswith((".openmind.org", ".openmind.com"))):
         return config
     provider = getattr(find_llm(config.type), "provider", None)
     if provider is not None and host in provider.hosts and provider.key_variable:
@@ -172,7 +173,7 @@ def _without_openminds_key(config: LLMConfig, environ: Mapping[str, str]) -> LLM
                 f"is not sent to {host}; set {provider.key_variable}, or write that vendor's key "
                 "as api_key into cortex_llm.config"
             )
-    else:
+    elif host:
         _log.warning(
             "OpenMind's key is not sent to %s; if that server wants a key, write its own as "
             "api_key into cortex_llm.config",
