@@ -11,6 +11,7 @@ from reflexarc.actions import JsonActions
 from reflexarc.errors import ConfigError
 from reflexarc.lines import LineActions, LineForm
 from reflexarc.messages import Arguments
+from reflexarc.parameters import is_strict
 from reflexarc.types import Action, TextDelta, ToolCallDelta
 from reflexarc.vocabulary import Refusal, Vocabulary
 
@@ -141,3 +142,32 @@ def test_tools_that_cannot_be_told_apart_are_refused() -> None:
     for tools in ([SIT, SIT], [{"type": "function"}], []):
         with pytest.raises(ConfigError):
             Vocabulary.from_tools(tools)
+
+
+CLOSED = {
+    "type": "object",
+    "properties": {"default": TEXT},
+    "required": ["default"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        (CLOSED, True),
+        ({**CLOSED, "properties": {"default": {"type": "array", "items": CLOSED}}}, True),
+        ({**CLOSED, "properties": {}, "required": []}, True),
+        ({**CLOSED, "required": []}, False),
+        ({**CLOSED, "additionalProperties": True}, False),
+        ({"type": "object", "properties": {}}, False),
+        ({**CLOSED, "properties": {"default": {**TEXT, "default": "a"}}}, False),
+        ({**CLOSED, "properties": {"default": {"items": {"type": "object"}}}}, False),
+        ({**CLOSED, "properties": {"default": {"anyOf": [TEXT, {"type": "object"}]}}}, False),
+    ],
+)  # fmt: skip
+def test_what_is_strict(schema: dict[str, Any], expected: bool) -> None:
+    """A foreign tool is called strict only where a strict server would take it."""
+    assert is_strict(schema) is expected
+    made = {"type": "function", "function": {"name": "mcp_a", "parameters": schema}}
+    assert Vocabulary.from_tools([made]).tools()[0]["function"]["strict"] is expected

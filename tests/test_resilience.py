@@ -232,6 +232,25 @@ async def test_a_callers_mistake_at_the_start_is_told_as_it_is() -> None:
         await chain(Stubborn(ConfigError("no such model")), acts()).open()
 
 
+@pytest.mark.parametrize("wrong_first", [True, False])
+async def test_what_is_configured_wrongly_stops_no_other(tmp_path: Path, wrong_first: bool) -> None:
+    """Once the robot runs, a brain that cannot be made fails like any other."""
+    wrong = {"type": "OnboardLLM", "model": str(tmp_path / "none.gguf")}
+    wrongly = load_llm(LLMConfig.model_validate(wrong), environ={"HOME": str(tmp_path)})
+    if wrong_first:
+        assert (await chain(wrongly, acts()).ask("go")).actions == [SIT]
+    else:
+        with pytest.raises(UnavailableError, match=r"First \(server\): down; OnboardLLM"):
+            await chain(fails(), wrongly).ask("go")
+
+
+async def test_a_deadline_names_its_brain() -> None:
+    """Who was too slow is known to a program as well."""
+    with pytest.raises(DeadlineError) as caught:
+        await chain(acts(first_s=60.0), timeout=0.05).ask("go")
+    assert caught.value.provider == "Second"
+
+
 async def test_all_are_closed_even_where_one_fails() -> None:
     """Closing one that fails leaves none open."""
     before, after = acts(), acts()

@@ -76,6 +76,32 @@ def legal_arguments(given: object, parameters: Json) -> Json | str:
     return checked
 
 
+def is_strict(schema: object) -> bool:
+    """Whether a schema is one that servers take in strict mode.
+
+    Parameters
+    ----------
+    schema : object
+        JSON Schema, or a part of one.
+
+    Returns
+    -------
+    bool
+        False where an object is open, or a property may be left out or has a default.
+    """
+    if isinstance(schema, list):
+        return all(map(is_strict, cast("list[object]", schema)))
+    if (fields := as_object(schema)) is None:
+        return True
+    properties = as_object(fields.get("properties")) or {}
+    if fields.get("type") == "object" or properties:
+        is_closed = fields.get("additionalProperties") is False
+        if not is_closed or {*_required(fields)} != properties.keys():
+            return False
+    parts = (value for name, value in fields.items() if name not in ("properties", "enum"))
+    return "default" not in fields and all(map(is_strict, (*properties.values(), *parts)))
+
+
 def describe(parameters: Json) -> str:
     """The arguments as text for a model.
 

@@ -17,7 +17,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from reflexarc.config import LLMConfig
-from reflexarc.errors import ConfigError, DeadlineError, LLMError, UnavailableError
+from reflexarc.errors import (
+    ConfigError,
+    DeadlineError,
+    LLMError,
+    ReflexarcError,
+    UnavailableError,
+)
 from reflexarc.llm import LLM, Messages, R
 from reflexarc.messages import recent
 from reflexarc.prompt import Prompt, read_prompt
@@ -89,8 +95,8 @@ class Failover(LLM[R]):
                         yield turn.placed(event)
                         if isinstance(event, Finished):
                             return
-            except LLMError as error:
-                turn.failed(error)
+            except ReflexarcError as error:
+                turn.failed(_of(llm, error))
         raise turn.all_failed()
 
     async def write(self, prompt: str | Prompt, messages: Messages = None) -> str:
@@ -106,8 +112,8 @@ class Failover(LLM[R]):
             try:
                 shown = self._shown(llm, whole)
                 return await turn.within(lambda: llm.write(shown))  # noqa: B023 - called at once
-            except LLMError as error:
-                turn.failed(error)
+            except ReflexarcError as error:
+                turn.failed(_of(llm, error))
         raise turn.all_failed()
 
     async def open(self) -> None:
@@ -115,10 +121,15 @@ class Failover(LLM[R]):
 
         Raises
         ------
+        ConfigError
+            If one of them is configured wrongly: at the start there is somebody to mend it.
         UnavailableError
             If none can be opened; one that can is enough.
         """
         failures = await self._each(lambda llm: llm.open())
+        for error in failures:
+            if isinstance(error.__cause__, ConfigError):
+                raise error.__cause__
         if len(failures) == len(self.llms):
             raise _all_failed(self.llms, failures)
 
@@ -145,16 +156,13 @@ class Failover(LLM[R]):
         async def one(llm: LLM[Any]) -> LLMError | None:
             try:
                 await do(llm)
-            except LLMError as error:
+            except ReflexarcError as error:
                 _log.warning("%s is not ready (%s): %s", llm.name, error.kind, error.message)
-                return error
+                return _of(llm, error)
             return None
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(llm)) for llm in self.llms]
-        except* ConfigError as mistakes:
-            raise mistakes.exceptions[0] from None
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(llm)) for llm in self.llms]
         return [error for task in tasks if (error := task.result()) is not None]
 
 
@@ -249,6 +257,16 @@ class _Turn:
             phase="total" if is_whole else "first_action",
             elapsed_s=limit_s,
         )
+
+
+def _of(llm: LLM[Any], error: ReflexarcError) -> LLMError:
+    """An error as this brain's failure: what is configured wrongly stops no other."""
+    if isinstance(error, LLMError):
+        error.provider = error.provider or llm.name
+        return error
+    failure = UnavailableError(error.message, provider=llm.name)
+    failure.__cause__ = error
+    return failure
 
 
 def _all_failed(llms: Sequence[LLM[Any]], errors: Sequence[LLMError]) -> LLMError:

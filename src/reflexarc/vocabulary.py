@@ -18,6 +18,7 @@ from reflexarc.messages import Arguments
 from reflexarc.parameters import (
     describe,
     grammar_of,
+    is_strict,
     legal_arguments,
     literal,
     rules_for,
@@ -215,7 +216,8 @@ class Vocabulary:
         Returns
         -------
         dict
-            Only keywords that every server of 2026 accepts in strict mode.
+            Only keywords that every server of 2026 accepts in strict mode, but for what an action
+            with parameters of its own brings along.
         """
         branches = [
             _closed_object(
@@ -231,7 +233,8 @@ class Vocabulary:
         Returns
         -------
         list of dict
-            Each takes one argument, ``action``.
+            Each takes one argument, ``action``, or its own. Strict are those whose objects are
+            closed and need all that they name, which is what strict servers ask for.
         """
         return [
             {
@@ -242,7 +245,7 @@ class Vocabulary:
                     "parameters": _closed_object({"action": _value_schema(spec)})
                     if spec.parameters is None
                     else spec.parameters,
-                    "strict": True,
+                    "strict": spec.parameters is None or is_strict(spec.parameters),
                 },
             }
             for spec in self.specs

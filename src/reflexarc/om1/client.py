@@ -10,52 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Self
 
 from reflexarc.errors import UnavailableError
 from reflexarc.llm import LLM
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What the model said.
-
-    Parameters
-    ----------
-    content : str
-        Its text.
-    role : str, default "assistant"
-        Who speaks.
-    """
-
-    content: str
-    role: str = "assistant"
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One answer.
-
-    Parameters
-    ----------
-    message : Message
-        What the model said.
-    """
-
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What ``create`` returns.
-
-    Parameters
-    ----------
-    choices : list of Choice
-        One.
-    """
-
-    choices: list[Choice]
 
 
 class Completions:
@@ -78,7 +37,7 @@ class Completions:
 
     def create(
         self, *, messages: Sequence[Mapping[str, Any]], **settings: object
-    ) -> Coroutine[Any, Any, Completion] | Completion:
+    ) -> Coroutine[Any, Any, SimpleNamespace] | SimpleNamespace:
         """Have plain text written.
 
         Parameters
@@ -90,8 +49,9 @@ class Completions:
 
         Returns
         -------
-        coroutine or Completion
-            To be awaited where an event loop runs in this thread; else the result.
+        coroutine or SimpleNamespace
+            ``choices[0].message.content`` is the text. To be awaited where an event loop runs in
+            this thread; else the result.
 
         Raises
         ------
@@ -109,7 +69,7 @@ class Completions:
             return asyncio.run(self._complete(messages))
         return self._complete(messages)
 
-    async def _complete(self, messages: Sequence[Mapping[str, Any]]) -> Completion:
+    async def _complete(self, messages: Sequence[Mapping[str, Any]]) -> SimpleNamespace:
         if self._llm.is_on_board:
             raise UnavailableError(
                 f"{self._llm.name} runs on board and writes no summaries, for the robot would have "
@@ -122,20 +82,8 @@ class Completions:
         finally:
             if loop is None:
                 await self._llm.aclose()
-        return Completion([Choice(Message(text))])
-
-
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """``client.chat``.
-
-    Parameters
-    ----------
-    completions : Completions
-        Who writes.
-    """
-
-    completions: Completions
+        message = SimpleNamespace(content=text, role="assistant")
+        return SimpleNamespace(choices=[SimpleNamespace(message=message)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +96,15 @@ class Client:
         As configured, or the vendor's own.
     api_key : str or None
         As configured; None where none is sent, or it comes from the environment.
-    chat : Chat
-        For OM1's history manager.
+    completions : Completions
+        For OM1's history manager, which asks for ``chat.completions``.
     """
 
     base_url: str | None
     api_key: str | None = field(repr=False)
-    chat: Chat = field(repr=False)
+    completions: Completions = field(repr=False)
+
+    @property
+    def chat(self) -> Self:
+        """The same: OpenAI's client has its completions one step further in."""
+        return self

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 from reflexarc.decoder import fit
 from reflexarc.errors import ConfigError, ReflexarcError, UnavailableError
 from reflexarc.llm import LLM
-from reflexarc.om1.client import Chat, Client, Completions
+from reflexarc.om1.client import Client, Completions
 from reflexarc.om1.fused import read_actions, read_functions, read_fused
 from reflexarc.om1.settings import make_llm, read_settings
 from reflexarc.prompt import Prompt
@@ -292,8 +292,8 @@ class Cortex(Generic[R]):
         if base_url is None and isinstance(self._llm, ProviderLLM):
             base_url = self._llm.provider.base_url
         key = self._config.api_key
-        chat = Chat(Completions(self._llm, self._used_in))
-        return Client(base_url, key.get_secret_value() if key else None, chat)
+        completions = Completions(self._llm, self._used_in)
+        return Client(base_url, key.get_secret_value() if key else None, completions)
 
 
 _closing: set[asyncio.Task[None]] = set()
