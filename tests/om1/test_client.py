@@ -16,6 +16,8 @@ from reflexarc.om1.client import Completions
 async def test_a_brain_on_board_writes_no_summaries(settings: dict[str, object]) -> None:
     """The robot would have to wait for one; OM1 drops its oldest turns where there is none."""
     llm = load_llm(LLMConfig.model_validate(settings))
-    completing = Completions(llm, lambda: None).create(messages=[{"role": "user", "content": "?"}])
+    completing = Completions(lambda: llm, lambda: None).create(
+        messages=[{"role": "user", "content": "?"}]
+    )
     with pytest.raises(UnavailableError, match=f"{settings['type']} runs on board and writes no"):
         await completing

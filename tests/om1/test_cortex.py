@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from reflexarc.errors import ConfigError
+from reflexarc.errors import ConfigError, ConnectError
 from reflexarc.om1.cortex import Cortex
 from reflexarc.onboard.models import default_root
 from reflexarc.testing import Reply, Server
@@ -398,3 +398,15 @@ async def test_the_first_brain_waits_for_no_other(tmp_path: Path) -> None:
         answer: Any = await cortex.ask("sit")
         await cortex.aclose()
     assert [action.value for action in answer.actions] == ["sit"]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of who ends a loop with all in it
+def test_a_plugin_is_asked_in_one_loop_after_another() -> None:
+    """A script that runs each question in a loop of its own is answered each time."""
+    cortex = brain(Config(base_url=HERE, model="m"))
+    for _ in range(3):
+        asyncio.run(cortex.ask("sit"))
+        assert isinstance(cortex.last_error, ConnectError)
+    asyncio.run(cortex.aclose())
+    del cortex  # and what its last error holds
+    gc.collect()

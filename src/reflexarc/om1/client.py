@@ -22,17 +22,19 @@ class Completions:
 
     Parameters
     ----------
-    llm : LLM
-        Who writes.
+    writer : callable
+        The LLM that writes.
     used_in : callable
-        The event loop that `llm` is in use in; None before its first use, and then what is opened
+        The event loop that it is in use in; None before its first use, and then what is opened
         for a text is closed behind it. Raises `UnavailableError` once it is closed.
     """
 
     def __init__(
-        self, llm: LLM[Any], used_in: Callable[[], asyncio.AbstractEventLoop | None]
+        self,
+        writer: Callable[[], LLM[Any]],
+        used_in: Callable[[], asyncio.AbstractEventLoop | None],
     ) -> None:
-        self._llm = llm
+        self._writer = writer
         self._used_in = used_in
 
     def create(
@@ -70,18 +72,19 @@ class Completions:
         return self._complete(messages)
 
     async def _complete(self, messages: Sequence[Mapping[str, Any]]) -> SimpleNamespace:
-        if self._llm.is_on_board:
+        llm = self._writer()
+        if llm.is_on_board:
             raise UnavailableError(
-                f"{self._llm.name} runs on board and writes no summaries, for the robot would have "
+                f"{llm.name} runs on board and writes no summaries, for the robot would have "
                 "to wait; the oldest turns are dropped"
             )
         *past, question = messages
         loop = self._used_in()  # again: it may have been closed since
         try:
-            text = await self._llm.write(str(question.get("content") or ""), past)
+            text = await llm.write(str(question.get("content") or ""), past)
         finally:
             if loop is None:
-                await self._llm.aclose()
+                await llm.aclose()
         message = SimpleNamespace(content=text, role="assistant")
         return SimpleNamespace(choices=[SimpleNamespace(message=message)])
 

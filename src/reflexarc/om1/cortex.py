@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequen
 from contextlib import aclosing, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -101,7 +102,9 @@ class Cortex(Generic[R]):
         self._config = read_settings(self._name, given, variables, tools=has_tools)
         # OM1's own class of the same shape: decoded action by action, which forgives more.
         self._acts = _is_actions(output_model)
-        self._llm = make_llm(self._config, None if self._acts else output_model, variables)
+        answer = None if self._acts else output_model
+        self._make_llm = partial(make_llm, self._config, answer, variables)
+        self._llm = self._make_llm()
         self._warming: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
@@ -164,6 +167,7 @@ class Cortex(Generic[R]):
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
+        self._use_in(asyncio.get_running_loop())
         warming = self._warming
         self._use_in(None)
         self._is_closed = True
@@ -177,6 +181,8 @@ class Cortex(Generic[R]):
         self._is_closed = False
         if loop is self._loop:
             return
+        if self._loop is not None and self._loop.is_closed():
+            self._llm = self._make_llm()  # what the last one had open has ended with its loop
         self._loop = loop
         self._warming = set()
         if self._dropped is not None:
@@ -292,7 +298,7 @@ class Cortex(Generic[R]):
         if base_url is None and isinstance(self._llm, ProviderLLM):
             base_url = self._llm.provider.base_url
         key = self._config.api_key
-        completions = Completions(self._llm, self._used_in)
+        completions = Completions(lambda: self._llm, self._used_in)
         return Client(base_url, key.get_secret_value() if key else None, completions)
 
 
