@@ -66,6 +66,12 @@ def test_the_runtime_in_go_has_a_sentence_of_its_own(tmp_path: Path) -> None:
     assert "before June 2026" in refused(tmp_path)
 
 
+def test_robots_in_json_are_refused(tmp_path: Path) -> None:
+    """OM1's own tests would not take our robots beside those of its first months."""
+    (stand_in(tmp_path) / "config/spot.json5").rename(tmp_path / "config/spot.json")
+    assert "until 2025-03-23" in refused(tmp_path)
+
+
 def test_no_folder_is_refused(tmp_path: Path) -> None:
     """A wrong path is told as such."""
     assert "there is no such folder" in refused(tmp_path / "OM1")

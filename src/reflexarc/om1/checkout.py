@@ -94,6 +94,13 @@ def read_checkout(path: Path) -> Checkout:
             "not om1; name the folder that 'git clone' made",
             path=str(path),
         )
+    config = root / "config"
+    if any(config.glob("*.json")) and not any(config.glob("*.json5")):
+        raise ConfigError(
+            "its robots are written in JSON, as OM1's were until 2025-03-23, and ours are not; "
+            "check out a later commit",
+            path=str(config),
+        )
     parameters, needed = _parameters(root)
     generation = _CONTRACTS.get(parameters[:2])
     if generation is None or not needed <= set(parameters[:2]):
