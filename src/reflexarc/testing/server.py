@@ -175,7 +175,9 @@ class Server:
     async def _serve(self, connection: _Connection, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
         number = next(self._numbers)
-        writer.transport.set_write_buffer_limits(0)  # then drain waits until all is sent
+        # Then drain waits until all is sent. asyncio's TLS pauses where as much as the limit is
+        # buffered, not more: with 0 it would wait for ever with nothing left to send.
+        writer.transport.set_write_buffer_limits(high=1 if self._tls else 0, low=0)
         try:
             while request := await _read_request(connection.reader, number):
                 async with self._news:
