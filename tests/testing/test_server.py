@@ -358,3 +358,30 @@ def test_serves_samples(name: str, data: bytes, media: str, steps: int, tmp_path
     assert b"".join(step for step in reply.body if isinstance(step, bytes)) == data
     assert len(reply.body) == steps
     assert (reply.status, reply.headers) == (418, {"Content-Type": media})
+
+
+async def test_greetings_are_no_part_of_the_script() -> None:
+    """HEAD is answered without using up a reply, is kept apart, and keeps its connection."""
+    async with Server(Reply.text("first")) as server, connected(server) as client:
+        client.send(b"HEAD /v1 HTTP/1.1\r\nHost: robot\r\n\r\n")
+        head = await client.until(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK\r\nconnection: keep-alive\r\n")
+        assert server.requests == []
+        assert server.connections == 0
+        client.send()
+        assert await client.until(b"first")
+        (greeting,), (request,) = server.greetings, server.requests
+        assert (greeting.method, greeting.path, greeting.connection) == ("HEAD", "/v1", 0)
+        assert (request.method, request.connection) == ("POST", 0)
+
+
+async def test_a_route_makes_no_reply_to_greetings() -> None:
+    """Where replies are computed, HEAD is answered by the server itself as well."""
+
+    def route(request: Received) -> Reply:
+        raise AssertionError(request)
+
+    async with Server(route=route) as server, aiohttp.ClientSession() as session:
+        async with session.head(server.base_url) as response:
+            assert response.status == 200
+        assert len(server.greetings) == 1

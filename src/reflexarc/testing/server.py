@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from reflexarc.testing.reply import Reply, Step
 
+_GREETED = Reply(framing="length")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
 
 
@@ -64,6 +65,9 @@ class Received:
 class Server:
     """A scripted HTTP/1.1 server on a free loopback port; an async context manager.
 
+    HEAD, by which clients have a connection opened before they need it, is no part of the script:
+    it is answered with status 200, and the connection is kept.
+
     Parameters
     ----------
     *replies : Reply
@@ -81,7 +85,9 @@ class Server:
     Attributes
     ----------
     requests : list of Received
-        Every request so far, in order.
+        Every request so far but HEAD, in order.
+    greetings : list of Received
+        Every HEAD so far, in order.
     """
 
     def __init__(
@@ -93,6 +99,7 @@ class Server:
         if replies and route is not None:
             raise ValueError("a server takes its replies or a route, not both")
         self.requests: list[Received] = []
+        self.greetings: list[Received] = []
         self._replies = deque(replies)
         self._route = route
         self._tls = tls
@@ -114,7 +121,7 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """How many connections brought a request."""
+        """How many connections brought a request; those that brought a greeting alone are none."""
         return len({request.connection for request in self.requests})
 
     def add(self, *replies: Reply) -> None:
@@ -180,10 +187,14 @@ class Server:
         writer.transport.set_write_buffer_limits(high=1 if self._tls else 0, low=0)
         try:
             while request := await _read_request(connection.reader, number):
-                async with self._news:
-                    self.requests.append(request)
-                    self._news.notify_all()
-                reply = self._reply_to(request)
+                if request.method == "HEAD":
+                    self.greetings.append(request)
+                    reply = _GREETED
+                else:
+                    async with self._news:
+                        self.requests.append(request)
+                        self._news.notify_all()
+                    reply = self._reply_to(request)
                 if not await connection.unless_lost(_play(reply, writer)):
                     request.left_at_s = asyncio.get_running_loop().time()
                     request.left.set()
