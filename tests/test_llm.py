@@ -135,10 +135,11 @@ async def test_a_brain_is_open_inside_its_context_and_closed_after() -> None:
     assert not llm.is_open
 
 
-async def test_opening_and_warming_are_optional() -> None:
-    """A brain that needs neither has neither, and may be closed twice."""
+async def test_opening_connecting_and_warming_are_optional() -> None:
+    """A brain that needs none of them has none, and may be closed twice."""
     async with Endless() as llm:
         await llm.warm(Prompt("You are a dog."))
+        await llm.connect()
     await llm.aclose()
 
 
@@ -151,6 +152,7 @@ async def test_a_transport_may_need_no_opening() -> None:
 
     transport = Silent()
     await transport.open()
+    await transport.connect()
     request = Request("m", (), LLMConfig(type="x"))
     assert [batch async for batch in transport.send(request)] == [()]
     assert (request.schema, request.tools, request.grammar, request.json_object) == (

@@ -139,6 +139,15 @@ class LLM(ABC, Generic[R]):
         """Make ready what the first question would otherwise wait for; optional."""
         return
 
+    async def connect(self) -> None:
+        """Have a connection open to each server, so that the next question need not wait for one.
+
+        Optional. To be called again and again while nothing is asked, since servers close what
+        idles; what need not be done is not done. It does not raise what the next question would
+        meet as well, such as a server that is not there.
+        """
+        return
+
     async def warm(self, prompt: Prompt) -> None:
         """Have the stable part of a prompt read ahead, where that saves time; optional.
 
@@ -252,6 +261,10 @@ class Transport(ABC):
 
     async def open(self) -> None:
         """Make ready what the first request would otherwise wait for; optional."""
+        return
+
+    async def connect(self) -> None:
+        """Have a connection open to the server; optional, see `LLM.connect`."""
         return
 
     async def aclose(self) -> None:

@@ -10,7 +10,8 @@ import socket
 import ssl
 import subprocess
 import traceback
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,10 +20,12 @@ import pytest
 
 from reflexarc.config import LLMConfig
 from reflexarc.errors import BadOutputError, ConnectError, DeadlineError, LLMError, TruncatedError
+from reflexarc.prompt import Prompt
+from reflexarc.providers.greeting import GREETING_S
 from reflexarc.providers.llama import LlamaLLM
 from reflexarc.providers.sse import LARGEST_EVENT
 from reflexarc.specs import ActionSpec
-from reflexarc.testing import Reply, Server, event
+from reflexarc.testing import Received, Reply, Server, event
 from reflexarc.types import (
     Action,
     ActionReady,
@@ -804,3 +807,251 @@ async def test_may_be_closed_twice_and_used_again() -> None:
         await llm.aclose()
         assert (await ask(llm)).kind == "ok"
         await llm.aclose()
+
+
+FRESH_S = 0.15
+IDLE_S = 0.4
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that idle for tenths of seconds where they idle for seconds otherwise."""
+    monkeypatch.setattr("reflexarc.providers.greeting.FRESH_S", FRESH_S)
+    monkeypatch.setattr("reflexarc.providers.http.IDLE_S", IDLE_S)
+
+
+def came_by(received: list[Received]) -> list[int]:
+    """The connections that requests came by."""
+    return [each.connection for each in received]
+
+
+async def test_warming_opens_the_connection_of_the_first_question() -> None:
+    """The first question after `warm` finds a connection open, by an empty request with the key."""
+    async with Server(GOOD) as server, brain(server, api_key=KEY) as llm:
+        await llm.warm(Prompt())
+        (greeting,) = server.greetings
+        assert (greeting.method, greeting.path, greeting.body) == ("HEAD", "/v1", b"")
+        assert greeting.headers["authorization"] == f"Bearer {KEY}"
+        assert server.requests == []
+        assert (await ask(llm)).kind == "ok"
+        assert came_by(server.requests) == [greeting.connection]
+
+
+async def test_a_greeting_has_no_key_where_there_is_none() -> None:
+    """Without a key there is no Authorization header."""
+    async with Server() as server, brain(server) as llm:
+        await llm.connect()
+        assert "authorization" not in server.greetings[0].headers
+
+
+async def test_warming_opens_a_connection_with_tls(
+    certificate: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With https, the handshake is made before the first question as well."""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
+    async with Server(GOOD, GOOD, tls=certificate) as server, brain(server) as llm:
+        await llm.warm(Prompt())
+        assert [(await ask(llm)).kind for _ in range(2)] == ["ok", "ok"]
+        assert (came_by(server.greetings), came_by(server.requests)) == ([0], [0, 0])
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_connection_that_has_closed_is_opened_anew() -> None:
+    """After the server closed the idle connection, the question goes by that of a new greeting."""
+    async with Server(replace(GOOD, end="cut"), GOOD) as server, brain(server) as llm:
+        assert (await ask(llm)).kind == "ok"
+        await asyncio.sleep(FRESH_S)
+        await llm.connect()
+        assert (await ask(llm)).kind == "ok"
+        assert (came_by(server.greetings), came_by(server.requests)) == ([1], [0, 1])
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_connection_that_idled_too_long_is_opened_anew() -> None:
+    """After a pause in which nobody connected, one greeting opens what the question goes by."""
+    async with Server(GOOD, GOOD) as server, brain(server) as llm:
+        assert (await ask(llm)).kind == "ok"
+        await asyncio.sleep(IDLE_S + 0.1)
+        await llm.connect()
+        assert (await ask(llm)).kind == "ok"
+        assert (came_by(server.greetings), came_by(server.requests)) == ([1], [0, 1])
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_connection_is_kept_for_longer_than_it_may_idle() -> None:
+    """Greetings in time keep the first connection, so that no question finds none."""
+    async with Server(GOOD, GOOD) as server, brain(server) as llm:
+        assert (await ask(llm)).kind == "ok"
+        for _ in range(4):
+            await asyncio.sleep(FRESH_S + 0.02)
+            await llm.connect()
+        assert (await ask(llm)).kind == "ok"
+        assert (came_by(server.greetings), came_by(server.requests)) == ([0] * 4, [0, 0])
+
+
+@pytest.mark.parametrize(
+    "reply", [pytest.param(GOOD, id="answer"), pytest.param(Reply.json({}, 429), id="failure")]
+)
+async def test_a_connection_just_used_needs_no_greeting(reply: Reply) -> None:
+    """After a reply that left its connection open, and after a greeting, none is sent."""
+    async with Server(reply) as server, brain(server) as llm:
+        await ask(llm)
+        await llm.connect()
+        assert server.greetings == []
+    async with Server() as server, brain(server) as llm:
+        for _ in range(3):
+            await llm.connect()
+        assert len(server.greetings) == 1
+
+
+async def test_a_question_that_was_left_needs_a_greeting() -> None:
+    """A call that was given up has cost its connection: the next one is opened ahead."""
+    async with Server(ENDLESS, GOOD) as server, brain(server) as llm:
+        async with asyncio.timeout(PATIENCE_S), aclosing(llm.act("sit!")) as actions:
+            assert await anext(actions) == SIT
+        await llm.connect()
+        assert (await ask(llm)).kind == "ok"
+        assert (came_by(server.greetings), came_by(server.requests)) == ([1], [0, 1])
+
+
+async def test_nobody_greets_during_a_question() -> None:
+    """While a question is under way, its connection will do."""
+    gate = asyncio.Event()
+    async with Server(Reply.stream(gate, FIRST, SECOND)) as server, brain(server) as llm:
+        call = asyncio.create_task(ask(llm))
+        await server.asked()
+        await llm.connect()
+        gate.set()
+        assert (await call).kind == "ok"
+        assert server.greetings == []
+
+
+async def test_greetings_at_once_are_one() -> None:
+    """Whoever connects while another does so leaves it to them."""
+    async with Server() as server, brain(server) as llm:
+        await asyncio.gather(*(llm.connect() for _ in range(5)))
+        assert len(server.greetings) == 1
+
+
+async def test_connects_again_after_it_was_closed() -> None:
+    """A brain that was closed has no connection left, and opens one."""
+    async with Server() as server, brain(server) as llm:
+        await llm.connect()
+        await llm.aclose()
+        await llm.connect()
+        assert came_by(server.greetings) == [0, 1]
+
+
+class Plain:
+    """A server that reads what comes and answers always the same, or never."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+        self.heads: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take one request, answer it if there is an answer, and wait for the client to leave."""
+        try:
+            self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(self.answer)
+            if b"close" in self.answer:
+                return
+            await reader.read()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client has left, which is what is waited for
+        finally:
+            writer.close()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        """Listen, and give the base URL."""
+        async with await asyncio.start_server(self.serve, "127.0.0.1", 0) as server:
+            yield f"//127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_server_that_hangs_is_not_waited_for(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A greeting that is not answered, or whose handshake is not, holds nobody beyond its bound."""
+    monkeypatch.setattr("reflexarc.providers.greeting.GREETING_S", 0.2)
+    clock = asyncio.get_running_loop().time
+    async with Plain(b"").listening() as url, brain(f"{scheme}:{url}") as llm:
+        begun = clock()
+        await llm.warm(Prompt())
+        assert 0.15 < clock() - begun < 1.5
+        await llm.connect()  # nor is it asked again at once
+        assert clock() - begun < 1.7
+
+
+def test_the_bound_of_a_greeting() -> None:
+    """A robot is not held longer than two seconds."""
+    assert GREETING_S == 2.0
+
+
+async def test_a_server_that_is_not_there_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A refused connection raises nothing: the next question meets the same, and tells."""
+    caplog.set_level(logging.DEBUG)
+    async with brain(f"http://127.0.0.1:{free_port()}/v1", api_key=KEY) as llm:
+        await llm.warm(Prompt())
+        assert "A greeting failed (connection)" in caplog.text
+        assert (await ask(llm)).kind == "connection"
+    assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"SSH-2.0-x\r\n close", id="not HTTP"),
+        pytest.param(f"HTTP/1.1 200 OK\r\n{KEY} close\r\n\r\n".encode(), id="bad header"),
+    ],
+)
+async def test_a_greeting_that_is_answered_badly_is_only_logged(
+    answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is no answer raises nothing, and the key is not in the log."""
+    caplog.set_level(logging.DEBUG)
+    async with Plain(answer).listening() as url, brain(f"http:{url}", api_key=KEY) as llm:
+        await llm.connect()
+    assert "A greeting failed (connection)" in caplog.text
+    assert KEY not in caplog.text
+
+
+async def test_a_greeting_follows_no_redirect() -> None:
+    """The key goes nowhere else because a server says so."""
+    async with Server() as other:
+        plain = Plain(
+            f"HTTP/1.1 302 Found\r\nLocation: {other.base_url}\r\n"
+            "Content-Length: 0\r\n\r\n".encode()
+        )
+        async with plain.listening() as url, brain(f"http:{url}", api_key=KEY) as llm:
+            await llm.connect()
+        assert (len(plain.heads), other.greetings) == (1, [])
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_server_that_closes_is_not_greeted_in_vain() -> None:
+    """Who closes the connection after a greeting gets no other until there was a question."""
+    plain = Plain(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 9\r\n\r\n")
+    async with plain.listening() as url, brain(f"http:{url}") as llm:
+        for _ in range(2):
+            await llm.connect()
+            await asyncio.sleep(FRESH_S + 0.02)
+        assert len(plain.heads) == 1
+        await ask(llm)
+        await llm.connect()
+        assert [head[:4] for head in plain.heads].count(b"HEAD") == 2
+
+
+async def test_a_greeting_that_is_cancelled_leaves_nothing() -> None:
+    """Whoever gives up while a greeting is under way leaves no connection behind."""
+    plain = Plain(b"")
+    async with plain.listening() as url, brain(f"http:{url}") as llm:
+        greeting = asyncio.create_task(llm.connect())
+        while not plain.heads:  # noqa: ASYNC110 - the server is a few lines, without an event
+            await asyncio.sleep(0.001)
+        greeting.cancel()
+        await asyncio.wait([greeting])
+        assert greeting.cancelled()

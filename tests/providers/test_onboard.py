@@ -284,6 +284,14 @@ async def test_warming_reads_the_prompt_ahead(environ: dict[str, str]) -> None:
     assert finished.usage.cached_tokens >= 0.9 * finished.usage.prompt_tokens
 
 
+async def test_connecting_does_nothing(environ: dict[str, str]) -> None:
+    """On this machine a connection costs nothing, so that none is kept, nor an engine started."""
+    before = engines()
+    llm = make(environ)
+    await llm.connect()
+    assert engines() == before
+
+
 # What it says where it cannot serve.
 
 

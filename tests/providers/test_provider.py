@@ -62,6 +62,10 @@ class RecordedTransport(Transport):
         """Note it."""
         self.calls.append("open")
 
+    async def connect(self) -> None:
+        """Note it."""
+        self.calls.append("connect")
+
     async def aclose(self) -> None:
         """Note it."""
         self.calls.append("close")
@@ -148,6 +152,14 @@ async def test_an_sdk_is_opened_used_and_closed(sdks: list[RecordedTransport]) -
         await llm.ask("sit!")
     assert sdks[0].address == Address("http://127.0.0.1:9/v1", "k")
     assert sdks[0].calls == ["open", "vendor-small", "close"]
+
+
+async def test_warming_connects(sdks: list[RecordedTransport]) -> None:
+    """What is called before the first tick has the transport open a connection."""
+    async with VendorWithSdkLLM(config(api_key="k"), environ={}) as llm:
+        await llm.warm(Prompt())
+        await llm.connect()
+    assert sdks[0].calls == ["open", "connect", "connect", "close"]
 
 
 async def test_without_an_sdk_the_vendor_is_asked_by_http() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from reflexarc import LLM, LLMConfig, LLMError, Usage, Vocabulary, load_llm
+from reflexarc import LLM, LLMConfig, LLMError, Prompt, Usage, Vocabulary, load_llm
 from reflexarc.errors import (
     AuthError,
     BadOutputError,
@@ -571,3 +572,88 @@ async def test_opening_that_is_cancelled_leaves_nothing(kind: str) -> None:
         await llm.aclose()
         http = getattr(making.result(), "http", None) or making.result().sdk._client
         assert http.is_closed
+
+
+@both
+async def test_warming_opens_the_connection_of_the_first_question(kind: str) -> None:
+    """The first question after `warm` goes by the connection that was opened, and tells the key."""
+    async with Server(Reply.stream(SIT)) as server, make(kind, server, api_key="given") as llm:
+        await llm.warm(Prompt())
+        (greeting,) = server.greetings
+        assert (greeting.path, greeting.headers["authorization"]) == ("/v1", "Bearer given")
+        assert pairs((await llm.ask("sit")).actions) == [("move", "sit")]
+        await llm.connect()
+        assert len(server.greetings) == 1
+        assert [request.connection for request in server.requests] == [greeting.connection]
+
+
+@both
+async def test_warming_opens_a_connection_with_tls(
+    kind: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With https, the handshake is made before the first question as well."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    async with Server(Reply.stream(SIT), tls=context) as server, make(kind, server) as llm:
+        await llm.warm(Prompt())
+        await llm.ask("sit")
+        assert [each.connection for each in (*server.greetings, *server.requests)] == [0, 0]
+
+
+@both
+async def test_a_connection_that_has_closed_is_opened_anew(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the server closed the idle connection, the question goes by that of a new greeting."""
+    monkeypatch.setattr("reflexarc.providers.greeting.FRESH_S", 0.05)
+    replies = (replace(Reply.stream(SIT), end="cut"), Reply.stream(SIT))
+    async with Server(*replies) as server, make(kind, server) as llm:
+        await llm.ask("sit")
+        await asyncio.sleep(0.1)
+        await llm.connect()
+        await llm.ask("sit")
+        assert [request.connection for request in server.requests] == [0, 1]
+        assert [greeting.connection for greeting in server.greetings] == [1]
+
+
+@both
+async def test_an_answer_that_was_left_needs_a_greeting(kind: str) -> None:
+    """A call that was given up has cost its connection: the next one is opened ahead."""
+    async with Server(Reply.stream(SIT, 60.0)) as server, make(kind, server) as llm:
+        actions = llm.act("sit")
+        await anext(actions)
+        await llm.connect()  # but not while the answer is still read
+        assert server.greetings == []
+        await actions.aclose()
+        await llm.connect()
+        assert [greeting.connection for greeting in server.greetings] == [1]
+
+
+@both
+async def test_a_greeting_raises_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is not there, or an SDK that is not installed, is left to the question."""
+    async with Server() as server:
+        llm = make(kind, server)
+    async with llm:
+        await llm.connect()
+    module = {"MistralLLM": "mistralai.client", "LlamaLLM": "llama_api_client"}[kind]
+    monkeypatch.setitem(sys.modules, module, None)
+    await llm.connect()
+    await llm.aclose()
+
+
+@both
+async def test_a_server_that_hangs_is_not_waited_for(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A greeting that is not answered holds nobody beyond its bound, and leaves nothing behind."""
+    monkeypatch.setattr("reflexarc.providers.greeting.GREETING_S", 0.2)
+    clock = asyncio.get_running_loop().time
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, nobody answers
+        base_url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        config = LLMConfig(type=kind, model="m", base_url=base_url, transport="sdk")
+        async with load_llm(config, actions=ROBOT, environ={}) as llm:
+            begun = clock()
+            await llm.warm(Prompt())
+            assert 0.15 < clock() - begun < 1.5

@@ -12,6 +12,11 @@ from reflexarc.errors import ConnectError
 IDLE_S = 4.0
 """Seconds a kept connection may idle: below the 5 s after which llama.cpp closes it (measured)."""
 
+FRESH_S = 3.0
+"""Seconds after its last use for which a connection is left alone; from then to `IDLE_S` it is
+used once more, so that there is always one: opened anew after `IDLE_S`, it would be missing until
+somebody notices, and cost another handshake."""
+
 # OpenSSL's verify codes for certificates outside their time, as a robot's clock may be.
 _CLOCK_CODES = {9, 10}
 
@@ -35,6 +40,10 @@ class Address:
 
     def __repr__(self) -> str:
         return f"Address({self.base_url})"
+
+    def authorization(self) -> dict[str, str]:
+        """The header that shows the key; none where there is no key."""
+        return {} if self.api_key is None else {"Authorization": f"Bearer {self.api_key}"}
 
 
 def connect_error(address: Address, error: BaseException) -> ConnectError:

@@ -6,7 +6,7 @@ per call and half per streamed token, and does not stall at many streams (measur
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 import aiohttp
@@ -15,6 +15,7 @@ from reflexarc.llm import Request, Transport
 from reflexarc.providers.chat import read_reply
 from reflexarc.providers.connection import IDLE_S, Address, connect_error
 from reflexarc.providers.dialect import Dialect
+from reflexarc.providers.greeting import Greeter
 from reflexarc.providers.reply import (
     LARGEST_ERROR,
     Body,
@@ -54,29 +55,37 @@ class HttpTransport(Transport):
         self._understand = understand
         self._session: aiohttp.ClientSession | None = None
         self._retirement = Retirement()
+        self._greeter = Greeter()
+
+    async def connect(self) -> None:
+        """Have a connection open to the server, by a request that asks nothing: HEAD."""
+        await self._greeter.greet(self._head)
 
     async def send(self, request: Request) -> AsyncGenerator[Sequence[Wire], None]:
         """Send a request and give out what comes back; see `Transport.send`."""
-        address, response = await self._respond(self._dialect.body(request))
-        try:
-            body = Body(
-                address.base_url,
-                response.content_type,
-                response.content.readany,
-                _BROKEN,
-                self._understand,
-            )
-            self._retirement.note(response.headers)
-            if response.status != 200:
-                text = (await read_at_most(body, LARGEST_ERROR)).decode("utf-8", "replace")
-                raise read_failure(response.status, response.headers, text, address.api_key)
-            if server := response.headers.get("server"):
-                yield [ServedBy(server=server)]
-            async with aclosing(read_body(body)) as batches:
-                async for batch in batches:
-                    yield batch
-        finally:
-            response.close()
+        with self._greeter.asking():
+            address, response = await self._respond(self._dialect.body(request))
+            try:
+                body = Body(
+                    address.base_url,
+                    response.content_type,
+                    response.content.readany,
+                    _BROKEN,
+                    self._understand,
+                )
+                self._retirement.note(response.headers)
+                if response.status != 200:
+                    text = (await read_at_most(body, LARGEST_ERROR)).decode("utf-8", "replace")
+                    raise read_failure(response.status, response.headers, text, address.api_key)
+                if server := response.headers.get("server"):
+                    yield [ServedBy(server=server)]
+                async with aclosing(read_body(body)) as batches:
+                    async for batch in batches:
+                        yield batch
+            finally:
+                if response.closed:  # it was read to its end
+                    self._greeter.kept()
+                response.close()
 
     async def _respond(self, body: Json) -> tuple[Address, aiohttp.ClientResponse]:
         """Send the request; once more where no answer had begun and it may go better."""
@@ -102,9 +111,20 @@ class HttpTransport(Transport):
         url = f"{address.base_url}/chat/completions"
         # Unpacked, since a proxy that packs a stream holds it back.
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
-        if address.api_key is not None:
-            headers["Authorization"] = f"Bearer {address.api_key}"
+        headers |= address.authorization()
         return await self._opened().post(url, json=body, headers=headers, allow_redirects=False)
+
+    async def _head(self) -> Mapping[str, str]:
+        """Send a greeting; whatever is answered, its connection goes back to the others."""
+        address = await self._locate(None)
+        greeting = self._opened().head(
+            address.base_url, headers=address.authorization(), allow_redirects=False
+        )
+        try:
+            async with greeting as response:
+                return response.headers
+        except _BROKEN as error:
+            raise connect_error(address, error) from None  # the cause may show the key
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -118,5 +138,6 @@ class HttpTransport(Transport):
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
         session, self._session = self._session, None
+        self._greeter.lost()
         if session is not None:
             await session.close()

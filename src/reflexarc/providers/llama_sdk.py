@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Client:
-    """The SDK's client, and the fields it knows by name."""
+    """The SDK's client, the HTTP client it uses, and the fields it knows by name."""
 
     sdk: AsyncLlamaAPIClient
+    http: httpx.AsyncClient
     fields: frozenset[str]
 
 
@@ -70,10 +71,12 @@ class LlamaSdkTransport(SdkTransport[_Client]):
         )
         named = inspect.signature(sdk.chat.completions.create).parameters
         extras = {"extra_headers", "extra_query", "extra_body", "timeout"}
-        return _Client(sdk, frozenset(named.keys() - extras))
+        return _Client(sdk, http, frozenset(named.keys() - extras))
 
     async def _arrive(self, response: httpx.Response) -> None:
         """See a failure before the SDK does, which would read all of it, however long."""
+        if response.request.method == "HEAD":  # a greeting of ours, which the SDK never sees
+            return
         self._retirement.note(response.headers)
         if response.status_code != 200:
             raise await self._answered(

@@ -113,6 +113,8 @@ class MistralSdkTransport(SdkTransport[_Client]):
 
     async def _arrive(self, response: httpx2.Response) -> None:
         """See a reply before the SDK does, which reads all of what is no stream, however long."""
+        if response.request.method == "HEAD":  # a greeting of ours, which the SDK never sees
+            return
         self._retirement.note(response.headers)
         response.headers.pop(Retirement.HEADER, None)  # or its hook reads the stream, and fails
         status, headers = response.status_code, response.headers

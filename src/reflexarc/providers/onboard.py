@@ -62,6 +62,10 @@ class OnboardLLM(ProviderLLM[R]):
         """
         await self._serving()
 
+    async def connect(self) -> None:
+        """Do nothing: on this machine a connection costs nothing."""
+        return
+
     async def warm(self, prompt: Prompt) -> None:
         """Read the prompt's stable part ahead, or take it from disk; see `LLM.warm`."""
         loop = asyncio.get_running_loop()

@@ -184,6 +184,14 @@ class ProviderLLM(LLM[R]):
         """Make the transport ready, so that the first question does not pay for it."""
         await self._transport.open()
 
+    async def connect(self) -> None:
+        """Have a connection open to the server; see `LLM.connect`."""
+        await self._transport.connect()
+
+    async def warm(self, prompt: Prompt) -> None:
+        """Have a connection open, so that the first question need not wait for one."""
+        await self.connect()
+
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
         await self._transport.aclose()

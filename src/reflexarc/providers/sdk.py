@@ -18,6 +18,7 @@ from reflexarc.llm import Request, Transport
 from reflexarc.providers.chat import read_reply
 from reflexarc.providers.connection import Address, connect_error
 from reflexarc.providers.dialect import Dialect
+from reflexarc.providers.greeting import Greeter
 from reflexarc.providers.reply import (
     LARGEST_ERROR,
     LARGEST_REPLY,
@@ -29,15 +30,55 @@ from reflexarc.providers.reply import (
 )
 from reflexarc.types import Json, ServedBy, Wire
 
-C = TypeVar("C")
 
-
-class Response(Protocol):
-    """What httpx and httpx2 call a response, as far as we need it."""
+class Reply(Protocol):
+    """What httpx and httpx2 call a response, as far as a greeting needs it."""
 
     @property
     def headers(self) -> Mapping[str, str]:
         """Its headers, by any spelling of their names."""
+        ...
+
+
+class HttpClient(Protocol):
+    """What httpx and httpx2 call an asynchronous client, as far as we need it."""
+
+    async def head(self, url: str, *, headers: Mapping[str, str]) -> Reply:
+        """Send a HEAD request and read the reply, which leaves the connection open.
+
+        Parameters
+        ----------
+        url : str
+            Where to.
+        headers : mapping of str to str
+            Beside those that the client sends with every request.
+
+        Returns
+        -------
+        Reply
+            Of whatever status.
+        """
+        ...
+
+
+class Client(Protocol):
+    """A vendor's client, as each transport keeps it."""
+
+    @property
+    def http(self) -> HttpClient:
+        """The HTTP client that it was given, and so its connections."""
+        ...
+
+
+C = TypeVar("C", bound=Client)
+
+
+class Response(Reply, Protocol):
+    """What httpx and httpx2 call a response, as far as we need it."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was read to its end, which leaves the connection open, or closed."""
         ...
 
     def aiter_bytes(self) -> AsyncIterator[bytes]:
@@ -123,6 +164,7 @@ class SdkTransport(Transport, Generic[C]):
         self._address = address
         self._making: asyncio.Task[C] | None = None
         self._retirement = Retirement()
+        self._greeter = Greeter()
 
     async def open(self) -> None:
         """Import the SDK and make its client, in a thread: that takes up to a second.
@@ -134,26 +176,33 @@ class SdkTransport(Transport, Generic[C]):
         """
         await self._opened()
 
+    async def connect(self) -> None:
+        """Have a connection open to the server, by a HEAD request of the SDK's HTTP client."""
+        await self._greeter.greet(self._head)
+
     async def send(self, request: Request) -> AsyncGenerator[Sequence[Wire], None]:
         """Send a request and give out what comes back; see `Transport.send`."""
-        client = await self._opened()
-        response = await self._respond(client, self._fields(request))
-        try:
-            if server := response.headers.get("server"):
-                yield [ServedBy(server=server)]
-            chunks = aiter(response.aiter_bytes())
-            body = Body(
-                self._address.base_url,
-                media_of(response.headers),
-                lambda: anext(chunks, b""),
-                self._broken(),
-                type(self).understand,
-            )
-            async with aclosing(read_body(body)) as batches:
-                async for batch in batches:
-                    yield batch
-        finally:
-            await response.aclose()
+        with self._greeter.asking():
+            client = await self._opened()
+            response = await self._respond(client, self._fields(request))
+            try:
+                if server := response.headers.get("server"):
+                    yield [ServedBy(server=server)]
+                chunks = aiter(response.aiter_bytes())
+                body = Body(
+                    self._address.base_url,
+                    media_of(response.headers),
+                    lambda: anext(chunks, b""),
+                    self._broken(),
+                    type(self).understand,
+                )
+                async with aclosing(read_body(body)) as batches:
+                    async for batch in batches:
+                        yield batch
+            finally:
+                if response.is_closed:  # it was read to its end
+                    self._greeter.kept()
+                await response.aclose()
 
     async def _opened(self) -> C:
         if self._making is None or _failed(self._making):
@@ -174,11 +223,21 @@ class SdkTransport(Transport, Generic[C]):
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
         making, self._making = self._making, None
+        self._greeter.lost()
         if making is None:
             return
         await asyncio.wait([making])
         if not _failed(making):
             await self._close(making.result())
+
+    async def _head(self) -> Mapping[str, str]:
+        client = await self._opened()
+        address = self._address
+        try:
+            reply = await client.http.head(address.base_url, headers=address.authorization())
+        except self._broken() as error:
+            raise connect_error(address, error) from error
+        return reply.headers
 
     async def _respond(self, client: C, fields: Json) -> Response:
         """Ask; once more if a kept connection turns out to be closed."""
