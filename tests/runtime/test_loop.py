@@ -9,13 +9,23 @@ from typing import Any
 
 import pytest
 
+from reflexarc.config import LLMConfig
 from reflexarc.errors import ContextOverflowError, LLMError, ServerError
 from reflexarc.llm import Messages
 from reflexarc.prompt import Prompt
+from reflexarc.providers.connection import FRESH_S, IDLE_S
+from reflexarc.registry import load_llm
 from reflexarc.runtime.actuators import Actuator
 from reflexarc.runtime.inputs import Board, Input, Script
-from reflexarc.runtime.loop import Failed, Loop, TickEvent, TickStarted
-from reflexarc.testing import ScriptedLLM, Turn
+from reflexarc.runtime.loop import (
+    _CONNECT_EVERY_S,
+    CONNECTED_S,
+    Failed,
+    Loop,
+    TickEvent,
+    TickStarted,
+)
+from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
 from reflexarc.types import (
     Action,
     ActionReady,
@@ -420,6 +430,148 @@ async def test_cancelling_leaves_nothing_behind(when: str) -> None:
     assert running.cancelled()
     expected = {"warming": [], "answering": ["closed"]}.get(when, ["finished"])
     assert [asked.ended for asked in llm.asked] == expected
+
+
+class Connecting(Brain):
+    """A brain that notes when it is to connect, and may fail at it or never be done."""
+
+    def __init__(
+        self, *turns: Turn, failure: Exception | None = None, connect_s: float = 0
+    ) -> None:
+        super().__init__(*turns)
+        self.failure = failure
+        self.connect_s = connect_s
+        self.connected: list[str] = []
+        self.ended = 0
+
+    async def connect(self) -> None:
+        """Note what became of the last question, take the time, and fail."""
+        self.connected.append(self.asked[-1].ended if self.asked else "none")
+        try:
+            await asyncio.sleep(self.connect_s)
+            if self.failure:
+                raise self.failure
+        finally:
+            self.ended += 1
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections are looked after every hundredth second instead of every second."""
+    monkeypatch.setattr("reflexarc.runtime.loop._CONNECT_EVERY_S", 0.01)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_stays_connected_while_nothing_is_sensed() -> None:
+    """Before the first tick and between two, but never during a question."""
+    llm, feed = Connecting(Turn((SIT,), duration_s=0.1)), Feed()
+    running = asyncio.create_task(make(llm, feed).run())
+    await until(lambda: len(llm.connected) == 3)
+    feed.queue.put_nowait("a")
+    await until(lambda: len(llm.connected) == 6)
+    feed.queue.put_nowait(None)
+    await running
+    assert set(llm.connected[:3]) == {"none"}
+    assert "running" not in llm.connected
+    assert llm.connected[-1] == "finished"
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_stays_connected_during_a_movement() -> None:
+    """A movement may take longer than a connection idles, and the next tick may follow at once."""
+    llm, body = Connecting(Turn((SIT,))), Body(0.1)
+    await make(llm, Script(["a"]), actuator=body).run()
+    assert llm.connected.count("finished") >= 3
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_robot_that_sleeps_leaves_its_servers_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some time after the last tick it no longer connects; after another tick it does again."""
+    monkeypatch.setattr("reflexarc.runtime.loop.CONNECTED_S", 0.1)
+    llm, feed = Connecting(), Feed()
+    running = asyncio.create_task(make(llm, feed).run())
+    await asyncio.sleep(0.2)
+    before = len(llm.connected)
+    assert before > 0
+    await asyncio.sleep(0.1)
+    assert len(llm.connected) == before
+    feed.queue.put_nowait("a")
+    await until(lambda: len(llm.connected) > before)
+    feed.queue.put_nowait(None)
+    await running
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("failure", [DOWN, KeyError("choices")], ids=["foreseen", "bug"])
+async def test_connecting_that_fails_does_no_harm(
+    failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The robot goes on and tries again, and a failure is no more than a line in the log."""
+    caplog.set_level(logging.DEBUG)
+    llm, feed = Connecting(failure=failure), Feed()
+    loop = make(llm, feed)
+    running = asyncio.create_task(loop.run())
+    await until(lambda: len(llm.connected) == 3)
+    feed.queue.put_nowait("a")
+    feed.queue.put_nowait(None)
+    await running
+    assert (len(llm.asked), loop.failures) == (1, 0)
+    assert f"connecting failed: {type(failure).__name__}" in caplog.text
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_tick_does_not_wait_for_a_connection() -> None:
+    """What is sensed while a connection is made is asked at once, and the end waits for none."""
+    llm, feed = Connecting(connect_s=30), Feed()
+    running = asyncio.create_task(make(llm, feed).run())
+    await until(lambda: llm.connected)
+    feed.queue.put_nowait("a")
+    await asyncio.wait_for(until(lambda: llm.asked), 5)
+    feed.queue.put_nowait(None)
+    await asyncio.wait_for(running, 5)
+    assert (len(llm.connected), llm.ended) == (1, 1)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_cancelling_ends_what_connects() -> None:
+    """A loop that is cancelled gives up the connection that it is making."""
+    llm = Connecting(connect_s=30)
+    running = asyncio.create_task(make(llm, Feed()).run())
+    await until(lambda: llm.connected)
+    running.cancel()
+    await asyncio.wait({running}, timeout=5)
+    assert running.cancelled()
+    assert llm.ended == 1
+
+
+async def test_a_question_finds_a_connection_however_long_the_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over a pause longer than a connection may idle, ticks keep the one they began with."""
+    monkeypatch.setattr("reflexarc.runtime.loop._CONNECT_EVERY_S", 0.1)
+    monkeypatch.setattr("reflexarc.providers.greeting.FRESH_S", 0.2)
+    monkeypatch.setattr("reflexarc.providers.http.IDLE_S", 0.6)
+    reply, feed = Reply.stream('{"actions":[]}'), Feed("a")
+    async with Server(reply, reply) as server:
+        config = LLMConfig(type="LlamaLLM", model="m", base_url=server.base_url)
+        async with load_llm(config, environ={}) as llm:
+            running = asyncio.create_task(make(llm, feed).run())
+            await server.asked()
+            await asyncio.sleep(1.2)
+            feed.queue.put_nowait("b")
+            await server.asked(2)
+            feed.queue.put_nowait(None)
+            await running
+        assert {each.connection for each in (*server.greetings, *server.requests)} == {0}
+        assert len(server.greetings) >= 3  # of the warming, then of the pause
+
+
+def test_connections_are_looked_after_in_time() -> None:
+    """Between growing old and being closed, a connection is looked after at least once."""
+    assert 0 < _CONNECT_EVERY_S < IDLE_S - FRESH_S
+    assert CONNECTED_S == 300
 
 
 def test_a_failure_tells_every_attempt() -> None:

@@ -17,11 +17,18 @@ from typing import Any
 from reflexarc.errors import ContextOverflowError, LLMError, ReflexarcError
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt, written
+from reflexarc.providers.connection import FRESH_S, IDLE_S
 from reflexarc.runtime.actuators import Actuator
 from reflexarc.runtime.inputs import Board, Input
 from reflexarc.types import Action, ActionReady, Event, Message
 
 _log = logging.getLogger(__name__)
+
+CONNECTED_S = 300.0
+"""Seconds after the last question for which connections are kept open: a robot that sleeps leaves
+its servers alone."""
+
+_CONNECT_EVERY_S = 0.75 * (IDLE_S - FRESH_S)  # so one falls between the two, which is in time
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,8 @@ class Loop:
         self._observe = observe
         self._board = Board()
         self._ticks = 0
+        self._is_asking = False
+        self._asked_at = 0.0
         self.failures = 0
 
     async def run(self) -> None:
@@ -140,6 +149,7 @@ class Loop:
             senses = [tasks.create_task(self._sense(each)) for each in self._inputs]
             ended = tasks.create_task(_all_ended(senses))
             warming = tasks.create_task(self._warm())
+            connecting = tasks.create_task(self._stay_connected())
             due = clock()
             while await self._something_sensed(ended):
                 await warming
@@ -150,6 +160,23 @@ class Loop:
                 for each in self._inputs:
                     await each.ticked()
             warming.cancel()
+            connecting.cancel()
+
+    async def _stay_connected(self) -> None:
+        """Have connections open for the next question, while none is asked: also in a movement.
+
+        A question waits for none of it.
+        """
+        clock = asyncio.get_running_loop().time
+        self._asked_at = clock()
+        while True:
+            await asyncio.sleep(_CONNECT_EVERY_S)
+            if self._is_asking or clock() - self._asked_at > CONNECTED_S:
+                continue
+            try:
+                await self._llm.connect()
+            except Exception as error:  # noqa: BLE001 - the next tick will meet the same, and tell
+                _log.debug("connecting failed: %s: %s", type(error).__name__, error)
 
     async def _warm(self) -> None:
         try:
@@ -199,12 +226,16 @@ class Loop:
 
     async def _events(self, prompt: Prompt) -> AsyncGenerator[Event | Failed, None]:
         """What the LLM gives out, and its failure as the last of it."""
+        self._is_asking = True
         try:
             async with aclosing(self._llm.stream(prompt)) as events:
                 async for event in events:
                     yield event
         except Exception as error:  # noqa: BLE001 - one broken call must not end the robot
             yield Failed(error)
+        finally:
+            self._is_asking = False
+            self._asked_at = asyncio.get_running_loop().time()
 
     async def _perform(self, ready: asyncio.Queue[Action | None]) -> None:
         while (action := await ready.get()) is not None:
