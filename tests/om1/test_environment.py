@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reflexarc.om1.environment import Environment, at_least, has_variable, read_environment
+from reflexarc.om1.environment import Environment, has_variable, read_environment
 from tests.om1.stand_ins import stand_in, write
 
 SITE = ".venv/lib/python3.12/site-packages"
@@ -64,22 +64,3 @@ def test_a_variable_is_looked_up_where_om1_does(
         write(tmp_path / ".env", text)
     assert has_variable(tmp_path, "KEY", {"KEY": ""}) is is_set
     assert has_variable(tmp_path, "KEY", {"KEY": "abc"})
-
-
-@pytest.mark.parametrize(
-    ("version", "is_enough"),
-    [
-        ("2.11.2", True),
-        ("2.11.2.post1", True),
-        ("2.12", True),
-        ("3.0a1", True),
-        ("", True),
-        ("2.11.1", False),
-        ("2.9", False),
-        ("2.11", False),
-        ("1", False),
-    ],
-)
-def test_versions_are_compared_as_numbers(version: str, is_enough: bool) -> None:
-    """Nine is less than ten; a version that is not known is not complained about."""
-    assert at_least(version, (2, 11, 2)) is is_enough

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from reflexarc.om1.edits import apply
-from reflexarc.om1.findings import Finding, check, next_steps, source
+from reflexarc.om1.findings import Finding, check, next_steps
 from reflexarc.om1.install import plan_install
 from reflexarc.om1.manifest import MANIFEST
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root
+from reflexarc.packages import source
 from tests.om1.stand_ins import stand_in, write
 
 HERE = version("reflexarc")

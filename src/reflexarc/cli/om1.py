@@ -13,9 +13,10 @@ import typer
 from reflexarc.cli.outcome import WORLD_FAILED, failures
 from reflexarc.cli.report import AsJson, Report
 from reflexarc.om1.edits import apply
-from reflexarc.om1.findings import Finding, hindrances, next_steps, source
+from reflexarc.om1.findings import Finding, hindrances, next_steps
 from reflexarc.om1.findings import check as findings_of
 from reflexarc.om1.install import Plan, plan_install, plan_removal
+from reflexarc.packages import source
 
 om1 = typer.Typer(no_args_is_help=True, help="Mistral and Llama plugins in an OM1 checkout.")
 

@@ -87,25 +87,6 @@ def has_variable(root: Path, name: str, environ: Mapping[str, str]) -> bool:
     return re.search(setting, text, re.MULTILINE) is not None
 
 
-def at_least(version: str, floor: tuple[int, ...]) -> bool:
-    """Whether a version is a floor's or later.
-
-    Parameters
-    ----------
-    version : str
-        Such as ``"2.10.6"``; only its first numbers count.
-    floor : tuple of int
-        Such as ``(2, 10)``.
-
-    Returns
-    -------
-    bool
-        Also where the version is not one that can be read.
-    """
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    return found is None or tuple(map(int, found[0].split("."))) >= floor
-
-
 def _python(root: Path) -> tuple[int, ...]:
     """The interpreter's version: the environment's, else the one that the checkout asks for."""
     for name, pattern in ((".venv/pyvenv.cfg", r"^version\w*\s*=\s*"), (".python-version", r"^")):

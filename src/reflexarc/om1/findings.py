@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import distribution, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from reflexarc.om1.additions import EXTRAS
 from reflexarc.om1.checkout import Checkout, read_checkout
-from reflexarc.om1.environment import Environment, at_least, has_variable, read_environment
+from reflexarc.om1.environment import Environment, has_variable, read_environment
 from reflexarc.om1.manifest import read_manifest
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root
-from reflexarc.types import as_object
+from reflexarc.packages import USES, at_least, source
 
 Level = Literal["ok", "note", "problem"]
 
@@ -29,13 +28,6 @@ _MESSAGES = "src/zenoh_msgs"
 _OLD_DEFAULT = re.compile(r"^    \w+: (\w+) = \1\(", re.MULTILINE)  # a mutable default
 
 _NEWER_PYTHON = "export UV_PYTHON=3.12"
-
-_USES = {
-    "mistralai": "MistralLLM needs it at Mistral's own server",
-    "xllamacpp": "OnboardLLM needs it",
-    "llama-api-client": 'LlamaLLM needs it with transport: "sdk"',
-}
-"""Packages that only some of the plugins need, and when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +127,6 @@ def next_steps(root: Path) -> list[str]:
     return [*steps, f"uv run {start}" if source() is None else f"uv run --no-sync {start}"]
 
 
-def source() -> str | None:
-    """Where this installation of reflexarc came from.
-
-    Returns
-    -------
-    str or None
-        A URL; None where it came from an index, so that uv finds it there too.
-    """
-    text = distribution("reflexarc").read_text("direct_url.json")
-    data = as_object(json.loads(text)) if text else None
-    return str(data["url"]) if data and "url" in data else None
-
-
 def _update() -> list[str]:
     """Bring reflexarc into OM1's environment."""
     if (url := source()) is None:
@@ -201,8 +180,8 @@ def _packages(root: Path, environment: Environment) -> Iterator[Finding]:
         return
     if "reflexarc" in packages:
         yield Finding("ok", f"reflexarc {packages['reflexarc']} is in {where}")
-        for name in _USES.keys() - packages.keys():
-            yield Finding("note", f"{name} is not in {where}; {_USES[name]}", update)
+        for name in USES.keys() - packages.keys():
+            yield Finding("note", f"{name} is not in {where}; {USES[name]}", update)
     else:
         yield Finding("problem", f"reflexarc is not in {where}", update)
     for name, floor in _FLOORS.items():
