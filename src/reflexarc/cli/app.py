@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
-from collections.abc import Coroutine
 from contextlib import aclosing, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -16,8 +14,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from reflexarc.cli.brain import Llm, vocabulary_of
+from reflexarc.cli.doctor import doctor
 from reflexarc.cli.om1 import om1
-from reflexarc.cli.outcome import WORLD_FAILED, failures
+from reflexarc.cli.outcome import WORLD_FAILED, failures, finish
 from reflexarc.cli.report import AsJson, Report
 from reflexarc.config import RobotConfig
 from reflexarc.errors import ConfigError, LLMError, did_you_mean
@@ -27,7 +27,7 @@ from reflexarc.prompt import Prompt
 from reflexarc.registry import load_llm
 from reflexarc.runtime.inputs import Input, Lines, Script
 from reflexarc.runtime.loop import Loop
-from reflexarc.vocabulary import Refusal, Vocabulary
+from reflexarc.vocabulary import Vocabulary
 
 WORTH_TELLING_S = 0.5
 
@@ -43,6 +43,7 @@ config = typer.Typer(no_args_is_help=True, help="Robots' configuration files.")
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
 app.add_typer(om1, name="om1")
+app.command()(doctor)
 
 
 def _show_version(wanted: bool) -> None:
@@ -61,10 +62,6 @@ def reflexarc(
     """The shortest path from what a robot senses to what it does, through a language model."""
 
 
-Llm = Annotated[
-    str | None,
-    typer.Option("--llm", metavar="JSON", help='Another brain: {"type": "LlamaLLM", …}.'),
-]
 Model = Annotated[str, typer.Argument(metavar="[NAME]", help="A known model.")]
 Robot = Annotated[Path, typer.Argument(metavar="FILE", help="A robot, in OM1's JSON5 format.")]
 
@@ -80,7 +77,7 @@ def ask(
     report = Report(as_json=as_json)
     with failures(report):
         robot = RobotConfig.load(config, llm=llm)
-        _run(_ask(_brain(robot), Prompt.for_robot(robot).at(_sayable(text)), report))
+        finish(_ask(_brain(robot), Prompt.for_robot(robot).at(_sayable(text)), report))
 
 
 async def _ask(brain: LLM[Any], prompt: Prompt, report: Report) -> None:
@@ -120,7 +117,7 @@ def run(
         robot = RobotConfig.load(file, llm=llm)
         _check_hardware(robot, report, simulate=simulate)
         try:
-            failed = _run(_loop(_brain(robot), robot, say, report))
+            failed = finish(_loop(_brain(robot), robot, say, report))
         except KeyboardInterrupt:
             if not typed:
                 raise
@@ -280,26 +277,8 @@ def bench(
 
 
 def _brain(robot: RobotConfig) -> LLM[Any]:
-    vocabulary = Vocabulary.from_actions(robot.agent_actions)
-    for index, example in enumerate(robot.examples):
-        for action in example.actions:
-            verdict = vocabulary.judge(action.type, action.value)
-            if isinstance(verdict, Refusal):
-                raise ConfigError(f"examples[{index}] teaches what is not legal: {verdict.reason}")
-    return load_llm(robot.cortex_llm, actions=vocabulary)
+    return load_llm(robot.cortex_llm, actions=vocabulary_of(robot))
 
 
 def _store() -> ModelStore:
     return ModelStore(default_root(os.environ))
-
-
-def _run(main: Coroutine[Any, Any, Any]) -> Any:
-    """Run to the end; SIGTERM ends it as cleanly as Ctrl-C does."""
-
-    async def guarded() -> Any:
-        task = asyncio.current_task()
-        assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await main
-
-    return asyncio.run(guarded())

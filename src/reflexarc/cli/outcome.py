@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
@@ -47,3 +48,26 @@ def failures(report: Report) -> Generator[None]:
         # Nobody reads any more, as after `| head -1`; at exit Python would try to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise typer.Exit(WORLD_FAILED) from None
+
+
+def finish(main: Coroutine[Any, Any, Any]) -> Any:
+    """Run to the end; SIGTERM ends it as cleanly as Ctrl-C does.
+
+    Parameters
+    ----------
+    main : coroutine
+        What to run.
+
+    Returns
+    -------
+    object
+        What it returns.
+    """
+
+    async def guarded() -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await main
+
+    return asyncio.run(guarded())

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from reflexarc.errors import LLMError, ReflexarcError
 from reflexarc.runtime.loop import Failed, TickEvent, TickStarted
@@ -56,7 +57,7 @@ class Report:
         text : str
             Goes to standard error, dimmed.
         """
-        _console(to_stderr=True).print(f"[dim]{_shown(text)}[/]")
+        _console(to_stderr=True).print(f"[dim]{shown(text)}[/]")
 
     def plain(self, text: str) -> None:
         """Tell a person something that is no markup.
@@ -66,7 +67,17 @@ class Report:
         text : str
             Written as it is.
         """
-        self.say(_shown(text))
+        self.say(shown(text))
+
+    def table(self, table: Table) -> None:
+        """Show a person a table, as narrow as the terminal is.
+
+        Parameters
+        ----------
+        table : Table
+            Rich markup is understood in its cells.
+        """
+        self._console.print(table, soft_wrap=False)
 
     def data(self, value: dict[str, Any]) -> None:
         """Write one JSON object to standard output, at once.
@@ -104,35 +115,46 @@ class Report:
         """
         if self.as_json:
             self.event(Failed(error))
-        _console(to_stderr=True).print(f"[red]{error.kind}[/]: {_shown(error.message)}")
+        _console(to_stderr=True).print(f"[red]{error.kind}[/]: {shown(error.message)}")
 
 
 def _console(*, to_stderr: bool) -> Console:
     return Console(stderr=to_stderr, highlight=False, soft_wrap=True, emoji=False)
 
 
-def _shown(text: str) -> str:
-    """Text that others wrote, without markup, and without codes that would move the cursor."""
+def shown(text: str) -> str:
+    """Text that others wrote, without markup, and without codes that would move the cursor.
+
+    Parameters
+    ----------
+    text : str
+        Any.
+
+    Returns
+    -------
+    str
+        For `Report.say`, or a cell of a table.
+    """
     return escape(_CONTROL.sub("�", text))
 
 
 def _sentence(event: TickStarted | ActionReady | ActionRefused | Finished | Failed) -> str:
     match event:
         case TickStarted():
-            missed = "".join(f"[dim]too late for: {_shown(text)}[/]\n" for text in event.missed)
-            return f"{missed}[bold]{_shown(event.text)}[/]"
+            missed = "".join(f"[dim]too late for: {shown(text)}[/]\n" for text in event.missed)
+            return f"{missed}[bold]{shown(event.text)}[/]"
         case ActionReady(action=action):
             name = f"{action.type:<8}"
-            return f"  [green]{name}[/] {_shown(action.value)}  [dim]{event.at_s:.2f} s[/]"
+            return f"  [green]{name}[/] {shown(action.value)}  [dim]{event.at_s:.2f} s[/]"
         case ActionRefused():
-            return f"  [yellow]refused[/]  {_shown(event.reason)}"
+            return f"  [yellow]refused[/]  {shown(event.reason)}"
         case Finished():
             first = "no action" if event.first_action_s is None else f"{event.first_action_s:.2f} s"
             return (
                 f"  [dim]first action {first} · all {event.total_s:.2f} s · "
-                f"{event.provider} {_shown(event.model)}[/]"
+                f"{event.provider} {shown(event.model)}[/]"
             )
         case Failed(error=LLMError() as error):
-            return f"  [red]{error.kind}[/]: {_shown(error.message)}"
+            return f"  [red]{error.kind}[/]: {shown(error.message)}"
         case Failed():
-            return f"  [red]{event.where} failed[/]: {_shown(str(event.error))}"
+            return f"  [red]{event.where} failed[/]: {shown(str(event.error))}"
