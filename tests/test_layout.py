@@ -17,16 +17,16 @@ PACKAGE = SRC / "reflexarc"
 
 # From the bottom up. A module may import what stands below it, and beside it if that makes no ring.
 LAYERS = (
-    ("checks", "errors", "interfaces", "types"),
+    ("alarm", "attempts", "checks", "due", "errors", "interfaces", "types"),
     ("config", "messages", "scanner", "source"),
     ("actions", "decoder", "lines", "parameters", "schema", "specs", "vocabulary"),
     ("prompt",),
     ("call", "clocks", "llm"),
-    ("onboard", "providers", "registry"),
+    ("onboard", "packages", "providers", "registry"),
     ("resilience",),
     ("guard", "memory", "telemetry"),
     ("runtime",),
-    ("__main__", "bench", "cli", "eval", "om1", "testing", "web"),
+    ("__main__", "bench", "cli", "doctor", "eval", "machine", "om1", "testing", "web"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Self
 
+from reflexarc.alarm import Alarm, LateError
 from reflexarc.config import LLMConfig
+from reflexarc.due import due
 from reflexarc.errors import DeadlineError, Phase
 from reflexarc.types import Wire
 
@@ -31,21 +33,14 @@ class Clocks:
         # does with the pieces meanwhile, such as walking, is no silence of the server's.
         self._silent_s: float | None = None
         self._has_ended = False
-        # One timer for the whole call: one for each batch, as `asyncio.timeout` has it, is half of
-        # what a token costs (bench/transports.py). It may ring too early, and is set again then.
-        self._timer: asyncio.TimerHandle | None = None
-        self._until = 0.0
-        self._waiting: asyncio.Task[object] | None = None
-        self._rang = False
+        self._alarm = Alarm()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.__exit__()
 
     async def pause(self, seconds: float) -> bool:
         """Wait between two tries, if that leaves time for another.
@@ -61,7 +56,7 @@ class Clocks:
             False, at once, if a clock would run out meanwhile.
         """
         now = asyncio.get_running_loop().time()
-        if now + seconds >= min(self._total, self._first_action or self._total):
+        if now + seconds >= min(self._total, self._first_action or self._total, due().first_action):
             return False
         await asyncio.sleep(seconds)
         return True
@@ -101,45 +96,18 @@ class Clocks:
         DeadlineError
             With the clock that ran out; the batches are closed by then.
         """
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
-        self._until, phase = self._nearest(asked)
-        task = asyncio.current_task()
-        assert task is not None, "only a task can wait"
-        cancelled = task.cancelling()
-        self._waiting = task
-        if self._timer is None or self._until < self._timer.when():
-            self._set_timer(loop)
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        until, phase = self._nearest(asked)
         try:
-            return await anext(batches, None)
-        except asyncio.CancelledError:
-            if not self._rang or task.cancelling() > cancelled + 1:  # somebody else's as well
-                raise
+            return await self._alarm.wait(anext(batches, None), until)
+        except LateError:
             if self._has_ended:
                 return None
             raise self._error(phase) from None
         finally:
-            self._waiting = None
-            if self._rang:
-                self._rang = False
-                task.uncancel()
             if self._silent_s is not None:
-                self._silent_s += loop.time() - asked
-
-    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = loop.call_at(self._until, self._ring, loop)
-
-    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
-        if self._waiting is None:
-            return
-        if loop.time() < self._until:  # it was set for an earlier wait, which ended in time
-            self._set_timer(loop)
-            return
-        self._rang = True
-        self._waiting.cancel()
+                self._silent_s += clock() - asked
 
     def _nearest(self, now: float) -> tuple[float, Phase]:
         when = self._total

@@ -1,0 +1,94 @@
+"""Waits that end at a moment, all of them by one timer.
+
+`asyncio.timeout` sets and cancels a timer for every wait; where a wait is one for each token, that
+is half of what a token costs (bench/transports.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+
+class LateError(Exception):
+    """The moment came before what was waited for."""
+
+
+class Alarm:
+    """Ends waits at their moments; a context manager, for one task at a time."""
+
+    def __init__(self) -> None:
+        # It may ring too early for the wait that is on, and is set again then.
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = 0.0
+        self._waiting: asyncio.Task[object] | None = None
+        self._rang = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def wait(self, awaitable: Awaitable[T], until: float) -> T:
+        """Wait for something, but no longer than until a moment.
+
+        Parameters
+        ----------
+        awaitable : awaitable
+            What to wait for; it is cancelled at the moment. What is there already is taken, however
+            late it is.
+        until : float
+            The loop's time, in seconds; may be infinite.
+
+        Returns
+        -------
+        object
+            What it gave.
+
+        Raises
+        ------
+        LateError
+            If the moment came first.
+        """
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None, "only a task can wait"
+        cancelled = task.cancelling()
+        self._until = until
+        self._waiting = task
+        if until < math.inf and (self._timer is None or until < self._timer.when()):
+            self._set_timer(loop)
+        try:
+            return await awaitable
+        except asyncio.CancelledError:
+            if not self._rang or task.cancelling() > cancelled + 1:  # somebody else's as well
+                raise
+            raise LateError from None
+        finally:
+            self._waiting = None
+            if self._rang:
+                self._rang = False
+                task.uncancel()
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._until, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._waiting is None or self._until == math.inf:
+            return
+        if loop.time() < self._until:  # it was set for an earlier wait, which ended in time
+            self._set_timer(loop)
+            return
+        self._rang = True
+        self._waiting.cancel()
