@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from reflexarc import errors
+from reflexarc.attempts import Attempt
 from reflexarc.errors import ConfigError, DeadlineError, LLMError, Phase, ReflexarcError
-from reflexarc.types import Attempt
 
 TREE = sorted(
     (
@@ -25,7 +25,7 @@ TREE = sorted(
 LEAVES = [error for error in TREE if error not in (ReflexarcError, LLMError)]
 RETRYABLE = {
     *("rate_limited", "timeout", "connection", "server", "unavailable", "loading"),
-    *("bad_output", "truncated"),
+    *("bad_output", "resting", "truncated"),
 }
 
 

@@ -225,7 +225,7 @@ class Call:
             first_action_s=self._first_action_s,
             total_s=total_s,
             usage=self.usage,
-            attempts=(*self._tries, self._attempt("ok", now)),
+            attempts=(*self._tries, self._attempt("ok", "", now)),
         )
         return [*events, finished]
 
@@ -243,7 +243,10 @@ class Call:
         error.provider = error.provider or self._provider
         error.model = error.model or self._asked_model
         error.elapsed_s = elapsed_s if error.elapsed_s is None else error.elapsed_s
-        error.attempts = error.attempts or (*self._tries, self._attempt(error.kind, now))
+        error.attempts = error.attempts or (
+            *self._tries,
+            self._attempt(error.kind, error.message, now),
+        )
 
     def _announce(self, verdicts: Sequence[Action | Refusal], now: float) -> Iterator[Event]:
         at_s = now - self._started
@@ -257,6 +260,7 @@ class Call:
             else:
                 yield ActionRefused(verdict.type, verdict.value, verdict.reason, at_s)
 
-    def _attempt(self, outcome: str, now: float) -> Attempt:
+    def _attempt(self, outcome: str, message: str, now: float) -> Attempt:
         before_s = sum(attempt.elapsed_s for attempt in self._tries)
-        return Attempt(self._provider, self.model, outcome, now - self._started - before_s)
+        elapsed_s = now - self._started - before_s
+        return Attempt(self._provider, self.model, outcome, elapsed_s, message)

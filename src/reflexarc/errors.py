@@ -12,7 +12,8 @@
         ├── ConnectError          connection        no connection, or it broke
         ├── ServerError           server            the server says it failed
         ├── UnavailableError      unavailable       the model is missing or retired
-        │   └── LoadingError      loading           the model is still loading; ask again soon
+        │   ├── LoadingError      loading           the model is still loading; ask again soon
+        │   └── RestingError      resting           it has failed, and is left alone for a while
         ├── BadRequestError       bad_request       the server does not accept what we sent
         ├── ContextOverflowError  context_overflow  the prompt is longer than the model's context
         ├── RefusedError          refused           the model or a filter declined to answer
@@ -31,7 +32,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from reflexarc.types import Attempt
+    from reflexarc.attempts import Attempt
 
 SHORTEST_SECRET = 6
 """Characters a key has at least, to be one."""
@@ -223,6 +224,12 @@ class LoadingError(UnavailableError):
     """The server runs and its model is still loading."""
 
     kind = "loading"
+
+
+class RestingError(UnavailableError):
+    """It has failed lately and was not asked; `retry_after_s` says for how much longer."""
+
+    kind = "resting"
 
 
 class BadRequestError(LLMError):

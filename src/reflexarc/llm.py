@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
 from reflexarc.config import LLMConfig
-from reflexarc.prompt import Prompt
-from reflexarc.types import Action, ActionReady, Event, Finished, Message, Wire
+from reflexarc.prompt import Prompt, read_prompt
+from reflexarc.types import Action, ActionReady, Event, Finished, Message, PlainText, Wire
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -31,10 +31,13 @@ class LLM(ABC, Generic[R]):
         The provider, as in ``LLMConfig.type``.
     is_on_board : bool
         Whether it computes on the robot itself, where one thing written makes the next one wait.
+    is_paid : bool
+        Whether a vendor is paid for each answer.
     """
 
     name: str
     is_on_board: bool = False
+    is_paid: bool = False
 
     @abstractmethod
     def stream(
@@ -51,7 +54,7 @@ class LLM(ABC, Generic[R]):
 
         Yields
         ------
-        TextDelta, ActionReady, ActionRefused, Usage or Finished
+        TextDelta, ActionReady, ActionRefused, AttemptFailed, Usage or Finished
             `Finished` is the last one, unless an error is raised.
 
         Raises
@@ -133,6 +136,11 @@ class LLM(ABC, Generic[R]):
         LLMError
             How the call failed.
         """
+        whole = replace(read_prompt(prompt, messages), is_plain=True)
+        async with aclosing(self.stream(whole)) as events:
+            async for event in events:
+                if isinstance(event, Finished) and isinstance(event.answer, PlainText):
+                    return event.answer.text
         raise NotImplementedError(f"{self.name} writes no plain text")
 
     async def open(self) -> None:

@@ -45,6 +45,8 @@ class Prompt:
         Examples as data; the same at every tick.
     actions : Vocabulary or None, default None
         What the robot can do in this tick; None is what the LLM was made with.
+    is_plain : bool, default False
+        Whether plain text is asked for, which nobody acts on; see `LLM.write`.
     """
 
     system: str = ""
@@ -52,6 +54,7 @@ class Prompt:
     situation: str = ""
     examples: tuple[Sensed, ...] = ()
     actions: Vocabulary | None = None
+    is_plain: bool = False
 
     @classmethod
     def for_robot(cls, robot: RobotConfig) -> Prompt:

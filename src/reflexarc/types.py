@@ -7,6 +7,8 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from reflexarc.attempts import Attempt, AttemptFailed
+
 Json = dict[str, Any]
 """A JSON object, of unknown content."""
 
@@ -102,6 +104,18 @@ class CortexOutputModel(BaseModel):
     model_config = ConfigDict(defer_build=True)
 
     actions: list[Action] = Field(description="The actions to perform, in order.")
+
+
+class PlainText(BaseModel):
+    """An answer that is only read.
+
+    Parameters
+    ----------
+    text : str
+        All of it, without white space around it.
+    """
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,35 +321,6 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try at one provider, for the record of a call.
-
-    Parameters
-    ----------
-    provider, model : str
-        Who was asked.
-    outcome : str
-        ``"ok"`` or an error kind.
-    elapsed_s : float
-        Seconds the try took.
-    """
-
-    provider: str
-    model: str
-    outcome: str
-    elapsed_s: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """The attempt as one JSON object."""
-        return {
-            "provider": self.provider,
-            "model": self.model,
-            "outcome": self.outcome,
-            "elapsed_s": round(self.elapsed_s, 4),
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Finished:
     """The answer is complete; always the last event of a stream that did not fail.
 
@@ -354,6 +339,8 @@ class Finished:
     attempts : tuple of Attempt
         Every provider tried, the successful one last; a request that is sent again on a fresh
         connection, since nothing was answered, is part of its try.
+    reason : str, default ""
+        Why it is not a model that answers but the robot's idle action.
     """
 
     answer: BaseModel
@@ -363,6 +350,7 @@ class Finished:
     total_s: float
     usage: Usage | None
     attempts: tuple[Attempt, ...] = ()
+    reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The event as one JSON object (DESIGN: ``{"event":"done",…}``)."""
@@ -376,11 +364,12 @@ class Finished:
             "total_s": round(self.total_s, 4),
             "usage": self.usage.to_dict() if self.usage else None,
             "attempts": [attempt.to_dict() for attempt in self.attempts],
+            **({"reason": self.reason} if self.reason else {}),
         }
 
 
 Wire = TextDelta | ToolCallDelta | ThoughtDelta | DeclinedDelta | Usage | ServedBy | Stop
 """What a transport hands up, in the order of arrival."""
 
-Event = TextDelta | ActionReady | ActionRefused | Usage | Finished
+Event = TextDelta | ActionReady | ActionRefused | AttemptFailed | Usage | Finished
 """What `LLM.stream` gives to its caller."""

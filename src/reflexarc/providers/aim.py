@@ -18,7 +18,7 @@ from reflexarc.decoder import Decoder, Ending, judge_any
 from reflexarc.errors import BadOutputError, ConfigError, TruncatedError
 from reflexarc.prompt import AnswerForm, instructions
 from reflexarc.schema import WholeAnswer, answer_tool, model_instructions, strict_schema
-from reflexarc.types import Action, Json, ToolCallDelta
+from reflexarc.types import Action, Json, PlainText, ToolCallDelta
 from reflexarc.vocabulary import Refusal, Vocabulary
 
 Held = tuple[str, Mapping[str, Any]]
@@ -149,18 +149,6 @@ class ActionsAim(Aim):
             return model_instructions(schema, answer_form(form)), _HOLDS_MODEL[form](schema)
         words = instructions(self.vocabulary, answer_form(form))
         return words, _HOLDS[form](self.vocabulary)
-
-
-class PlainText(BaseModel):
-    """An answer that is only read.
-
-    Parameters
-    ----------
-    text : str
-        All of it, without white space around it.
-    """
-
-    text: str
 
 
 class TextAim(Aim):

@@ -9,7 +9,7 @@ examples never change, so the server has them in its prefix cache (see docs/deci
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from functools import lru_cache
@@ -24,12 +24,12 @@ from reflexarc.llm import Messages, R, Request, Transport
 from reflexarc.onboard.engine import Endpoint, Engine
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find, is_path
 from reflexarc.onboard.prefix import PrefixCache, default_prefixes
-from reflexarc.prompt import Prompt, build_messages
+from reflexarc.prompt import Prompt, build_messages, read_prompt
 from reflexarc.providers.aim import ActionsAim, Aim
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.http import Address, HttpTransport
 from reflexarc.providers.provider import Provider, ProviderLLM
-from reflexarc.types import Action, Message, TextDelta
+from reflexarc.types import Action, Event, Message, TextDelta
 from reflexarc.vocabulary import Vocabulary
 
 _INSTRUCTION = "For each situation, write what you do, one action a line."
@@ -86,10 +86,19 @@ class OnboardLLM(ProviderLLM[R]):
             await asyncio.to_thread(self._prefixes.used, name)
             self._warm = (name, endpoint.pid)
 
-    async def write(self, prompt: str | Prompt, messages: Messages = None) -> str:
-        """Ask for plain text; see `LLM.write`."""
+    def stream(
+        self, prompt: str | Prompt, messages: Messages = None
+    ) -> AsyncGenerator[Event, None]:
+        """Ask, and give out everything that happens as it happens; see `LLM.stream`."""
+        whole = read_prompt(prompt, messages)
+        events = super().stream(whole)
+        return self._written(events) if whole.is_plain else events
+
+    async def _written(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         try:
-            return await super().write(prompt, messages)
+            async with aclosing(events):
+                async for event in events:
+                    yield event
         finally:
             if self._warm:  # the text has taken its place in the cache: it is due from disk again
                 self._warm = (self._warm[0], 0)

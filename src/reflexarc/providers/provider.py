@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
+from reflexarc.attempts import Attempt
 from reflexarc.call import Call
 from reflexarc.checks import Form, check_key
 from reflexarc.clocks import Clocks
@@ -22,12 +23,12 @@ from reflexarc.errors import ConfigError, ContextOverflowError, LLMError, Loadin
 from reflexarc.llm import LLM, Messages, R, Request, Transport
 from reflexarc.messages import recent
 from reflexarc.prompt import Prompt, build_messages, read_prompt
-from reflexarc.providers.aim import ActionsAim, Aim, ModelAim, PlainText, TextAim, answer_form
+from reflexarc.providers.aim import ActionsAim, Aim, ModelAim, TextAim, answer_form
 from reflexarc.providers.chat import read_reply
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.endpoint import Endpoint
 from reflexarc.providers.http import Address, HttpTransport
-from reflexarc.types import Attempt, CortexOutputModel, Event, Finished, Wire
+from reflexarc.types import CortexOutputModel, Event, Wire
 from reflexarc.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ class ProviderLLM(LLM[R]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r})"
 
-    def stream(
+    async def stream(
         self, prompt: str | Prompt, messages: Messages = None
     ) -> AsyncGenerator[Event, None]:
         """Ask, and give out everything that happens as it happens; see `LLM.stream`.
@@ -137,21 +138,8 @@ class ProviderLLM(LLM[R]):
         What the server refuses or ignores is asked for in another way, once and within the same
         deadline, as long as no action is out.
         """
-        return self._answer(prompt, messages)
-
-    async def write(self, prompt: str | Prompt, messages: Messages = None) -> str:
-        """Ask for plain text; see `LLM.write`."""
-        async with aclosing(self._answer(prompt, messages, _TEXT)) as events:
-            async for event in events:
-                if isinstance(event, Finished) and isinstance(event.answer, PlainText):
-                    return event.answer.text
-        raise AssertionError("a stream ends with Finished or an error")
-
-    async def _answer(
-        self, prompt: str | Prompt, messages: Messages, aim: Aim | None = None
-    ) -> AsyncGenerator[Event, None]:
         whole = read_prompt(prompt, messages)
-        aim = aim or self._aim_of(whole)
+        aim = self._aim_of(whole)
         request = partial(self._request, whole, aim)
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -173,9 +161,9 @@ class ProviderLLM(LLM[R]):
                         yield event
                     return
                 except LLMError as error:
-                    call.complete(error, loop.time())
-                    if self._key is not None:
+                    if self._key is not None:  # first: the record has the message as well
                         error.hide(self._key.get_secret_value())
+                    call.complete(error, loop.time())
                     if not await self._may_go_better(error, call, request, asked):
                         raise
                     tries = error.attempts
@@ -236,6 +224,7 @@ class ProviderLLM(LLM[R]):
     def _make_transport(self, environ: Mapping[str, str]) -> Transport:
         address, is_vendor = self._address(environ)
         self._key = SecretStr(address.api_key) if address.api_key else None
+        self.is_paid = is_vendor
         if is_vendor:
             self._dialect = self.provider.dialect
         choice = self.config.transport
@@ -280,6 +269,8 @@ class ProviderLLM(LLM[R]):
 
     def _aim_of(self, prompt: Prompt) -> Aim:
         """What the answer is to be, by the prompt's own actions where it has some."""
+        if prompt.is_plain:
+            return _TEXT
         if prompt.actions is None:
             return self._aim
         if prompt.actions not in self._aims:

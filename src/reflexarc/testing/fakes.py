@@ -181,7 +181,9 @@ class ScriptedLLM(LLM[R]):
         error.provider = error.provider or self.name
         error.model = error.model or self.model
         error.elapsed_s = elapsed_s if error.elapsed_s is None else error.elapsed_s
-        error.attempts = error.attempts or (Attempt(self.name, self.model, error.kind, elapsed_s),)
+        error.attempts = error.attempts or (
+            Attempt(self.name, self.model, error.kind, elapsed_s, error.message),
+        )
         return error
 
 
