@@ -19,7 +19,6 @@ from reflexarc.doctor import (
     Answer,
     Brain,
     ask,
-    chain_of,
     label,
     line_up,
     verdict,
@@ -27,6 +26,7 @@ from reflexarc.doctor import (
 from reflexarc.errors import ConfigError, ServerError
 from reflexarc.onboard.models import DEFAULT
 from reflexarc.prompt import Prompt
+from reflexarc.resilience.chain import entries
 from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
 from reflexarc.types import Action
 
@@ -281,8 +281,8 @@ def test_one_that_is_wrong_hides_no_mistake_of_them_all() -> None:
 def test_the_chain_is_that_of_the_robot() -> None:
     """A failover's brains in their order; any other brain is the only one."""
     one, two = LLMConfig(type="MistralLLM"), LLMConfig(type="OnboardLLM")
-    assert chain_of(LLMConfig(type="FailoverLLM", llms=(one, two))) == (one, two)
-    assert chain_of(two) == (two,)
+    assert entries(LLMConfig(type="FailoverLLM", llms=(one, two))) == (one, two)
+    assert entries(two) == (two,)
 
 
 def test_servers_are_told_apart() -> None:

@@ -102,6 +102,14 @@ class LLMConfig(_Frozen):
         The robot's examples, where a file of OM1's has no other place for them.
     llms : tuple of LLMConfig, default ()
         The brains of a FailoverLLM, best first.
+    fallback : {"onboard"} or None, default None
+        Short for a FailoverLLM of this brain and an OnboardLLM.
+    hedge_after : float or {"auto", "p95", "off"}, default "auto"
+        When the next brain is started beside one that has not acted yet: after so many seconds;
+        ``"p95"``, when it is later than in 19 of 20 of its last answers; ``"auto"``, the same
+        unless both are paid for; or never.
+    idle_action : Action or None, default None
+        What the robot does where no brain acts in time; None makes that an error.
     extra_params : dict, default {}
         Fields added to the request body as they are.
     """
@@ -122,6 +130,9 @@ class LLMConfig(_Frozen):
     agent_name: str = "IRIS"
     examples: tuple[Sensed, ...] = ()
     llms: tuple[LLMConfig, ...] = ()
+    fallback: Literal["onboard"] | None = None
+    hedge_after: Seconds | Literal["auto", "p95", "off"] = "auto"
+    idle_action: Action | None = None
     extra_params: ExtraParams = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -133,6 +144,12 @@ class LLMConfig(_Frozen):
         if settings is None:
             return data
         return {key: value for key, value in fields.items() if key != "config"} | settings
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether there is more to it than one brain: others behind it, or an idle action."""
+        is_more = self.fallback is not None or self.idle_action is not None
+        return is_more or self.type == "FailoverLLM"
 
 
 class Plugin(_Frozen):

@@ -15,6 +15,7 @@ from reflexarc.errors import SHORTEST_SECRET, DeadlineError, LLMError, Reflexarc
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt
 from reflexarc.registry import find_llm
+from reflexarc.resilience.chain import entries
 from reflexarc.types import Action, ActionReady, Finished
 from reflexarc.vocabulary import Vocabulary
 
@@ -113,22 +114,6 @@ class Answer:
         }
 
 
-def chain_of(config: LLMConfig) -> tuple[LLMConfig, ...]:
-    """The brains of a robot, in the order in which they are asked.
-
-    Parameters
-    ----------
-    config : LLMConfig
-        A robot's ``cortex_llm``.
-
-    Returns
-    -------
-    tuple of LLMConfig
-        At least one.
-    """
-    return config.llms or (config,)
-
-
 def line_up(
     robot: RobotConfig, vocabulary: Vocabulary, environ: Mapping[str, str]
 ) -> tuple[Brain, ...]:
@@ -156,7 +141,7 @@ def line_up(
         If they are right each by itself and wrong together: the robot would not start.
     """
     given = {"vocabulary": vocabulary, "output_model": None, "environ": environ}
-    brains = tuple(_made(each, given) for each in chain_of(robot.cortex_llm))
+    brains = tuple(_made(each, given) for each in entries(robot.cortex_llm))
     right = tuple(brain.config for brain in brains if brain.llm is not None)
     if robot.cortex_llm.llms and right:
         whole = robot.cortex_llm.model_copy(update={"llms": right})

@@ -83,7 +83,7 @@ def load_llm(
     UnavailableError
         If the provider needs a package or model that is not installed.
     """
-    make = find_llm(config.type)
+    make = find_llm("FailoverLLM" if config.is_chain else config.type)
     variables = os.environ if environ is None else environ
     return make(config, vocabulary=actions, output_model=output_model, environ=variables)
 

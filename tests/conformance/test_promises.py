@@ -12,7 +12,7 @@ from reflexarc.llm import LLM
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.provider import Provider, ProviderLLM
 from reflexarc.registry import PROVIDERS
-from reflexarc.resilience import Failover
+from reflexarc.resilience import Deadline, Failover
 from reflexarc.testing import EMULATORS
 from reflexarc.testing.conformance import PROMISES
 from reflexarc.testing.server import Server
@@ -43,7 +43,7 @@ class Behind(Subject):
     ) -> LLM[Any]:
         """The only brain of a failover."""
         inner = Subject.llm(self, server, output_model, **settings)
-        return Failover([inner], timeout=settings.get("timeout", PATIENCE_S))
+        return Deadline(Failover([inner]), timeout=settings.get("timeout", PATIENCE_S))
 
 
 def subjects_of(name: str, target: str) -> list[Subject]:

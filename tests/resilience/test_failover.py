@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reflexarc import LLMConfig, Prompt, Vocabulary, load_llm
-from reflexarc.config import RobotConfig
+from reflexarc import LLMConfig, Prompt, load_llm
+from reflexarc.attempts import AttemptFailed
 from reflexarc.errors import (
     AuthError,
     ConfigError,
@@ -21,49 +19,19 @@ from reflexarc.errors import (
     DeadlineError,
     LLMError,
     ServerError,
+    TruncatedError,
     UnavailableError,
 )
-from reflexarc.llm import LLM
-from reflexarc.onboard.models import default_root
-from reflexarc.resilience import Failover
-from reflexarc.specs import ActionSpec
-from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
+from reflexarc.testing import ScriptedLLM, Turn
 from reflexarc.types import (
     Action,
     ActionReady,
     ActionRefused,
     CortexOutputModel,
     Finished,
-    Message,
 )
 
-SIT = Action(type="move", value="sit")
-RUN = Action(type="move", value="run")
-DOG = Vocabulary([ActionSpec("move", ("sit", "run"))])
-ANSWER = '{"actions":[{"type":"move","value":"sit"}]}'
-DOWN = "http://127.0.0.1:9"
-SPOT = Path(__file__).parents[1] / "config" / "spot_onboard.json5"
-
-
-def fails(error: LLMError | None = None, **turn: Any) -> ScriptedLLM[CortexOutputModel]:
-    """A brain that fails."""
-    return ScriptedLLM(Turn(failure=error or ServerError("down"), **turn), name="First")
-
-
-def acts(*actions: Action, **turn: Any) -> ScriptedLLM[CortexOutputModel]:
-    """A brain that acts."""
-    return ScriptedLLM(Turn(actions or (SIT,), **turn), name="Second")
-
-
-def chain(*llms: LLM[Any], timeout: float = 5.0, **limits: Any) -> Failover[CortexOutputModel]:
-    """These in order."""
-    return Failover(llms, timeout=timeout, **limits)
-
-
-async def keep(llm: LLM[Any], done: list[Action]) -> None:
-    """Act once, and keep what was done though it ends in an error."""
-    async for action in llm.act("go"):
-        done.append(action)  # noqa: PERF401
+from .brains import RUN, SIT, acts, chain, fails, keep
 
 
 async def test_the_first_that_answers_is_the_one() -> None:
@@ -91,10 +59,11 @@ async def test_nothing_starts_again_once_an_action_is_out() -> None:
     second = acts(RUN)
     failover = chain(fails(events=(SIT,)), second)
     done: list[Action] = []
-    with pytest.raises(ServerError) as caught:
+    with pytest.raises(TruncatedError, match=r"after an action \(server\): down") as caught:
         await keep(failover, done)
     assert done == [SIT]
     assert second.asked == []
+    assert isinstance(caught.value.__cause__, ServerError)
     assert [attempt.outcome for attempt in caught.value.attempts] == ["server"]
 
 
@@ -129,9 +98,11 @@ async def test_the_whole_is_over_in_time(limits: dict[str, float], phase: str) -
 
 async def test_the_deadline_cuts_an_answer_that_has_begun() -> None:
     """Also behind the first action the whole keeps its limit."""
-    with pytest.raises(DeadlineError) as caught:
+    with pytest.raises(TruncatedError, match="not complete") as caught:
         await chain(acts(SIT, RUN, duration_s=60.0), acts(), timeout=0.3).ask("go")
-    assert caught.value.phase == "total"
+    assert isinstance(caught.value.__cause__, DeadlineError)
+    assert caught.value.__cause__.phase == "total"
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["timeout"]
 
 
 async def test_times_count_from_the_start_of_the_question() -> None:
@@ -139,13 +110,15 @@ async def test_times_count_from_the_start_of_the_question() -> None:
     refused = ActionRefused("fly", "up", "it has no wings", 0.0)
     second = ScriptedLLM[CortexOutputModel](Turn((refused, SIT)))
     events = [event async for event in chain(fails(duration_s=0.3), second).stream("go")]
-    ready, finished = events[1], events[2]
+    failed, refusal, ready, finished = events
+    assert isinstance(failed, AttemptFailed)
+    assert (failed.attempt.provider, failed.next) == ("First", "ScriptedLLM")
+    assert isinstance(refusal, ActionRefused)
     assert isinstance(ready, ActionReady)
     assert isinstance(finished, Finished)
     assert ready.index == 0
-    assert min(ready.at_s, finished.total_s, finished.first_action_s or 0) >= 0.29
-    assert isinstance(events[0], ActionRefused)
-    assert events[0].at_s >= 0.29
+    times = failed.at_s, refusal.at_s, ready.at_s, finished.total_s, finished.first_action_s or 0
+    assert min(times) >= 0.29
 
 
 async def test_when_all_fail_each_is_named() -> None:
@@ -279,126 +252,3 @@ def test_every_action_is_given_once_and_in_order(script: list[tuple[int, bool]])
         return done
 
     assert asyncio.run(play()) == steps[:expected]
-
-
-# By configuration, over sockets
-
-
-def configured(*llms: dict[str, Any], **settings: Any) -> LLM[CortexOutputModel]:
-    """As a robot's file has it."""
-    config = LLMConfig.model_validate({"type": "FailoverLLM", "llms": llms, **settings})
-    return load_llm(config, actions=DOG, environ={})
-
-
-async def test_a_server_that_is_down_is_followed_by_one_that_is_up() -> None:
-    """A refused connection costs the robot milliseconds."""
-    async with (
-        Server(Reply.stream(ANSWER)) as server,
-        configured(
-            {"type": "LlamaLLM", "base_url": DOWN, "model": "m"},
-            {"type": "LlamaLLM", "config": {"base_url": server.base_url, "model": "n"}},
-        ) as llm,
-    ):
-        assert (await llm.ask("go")).actions == [SIT]
-    assert server.requests[0].json["model"] == "n"
-
-
-async def test_a_text_is_written_by_the_first_that_can() -> None:
-    """Plain text fails over as well."""
-    async with (
-        Server(Reply.stream("Fine.")) as server,
-        configured(
-            {"type": "LlamaLLM", "base_url": DOWN, "model": "m"},
-            {"type": "LlamaLLM", "base_url": server.base_url, "model": "n"},
-        ) as llm,
-    ):
-        assert await llm.write("How are you?") == "Fine."
-
-
-async def test_a_brain_on_board_writes_no_text_for_another() -> None:
-    """It may have to act meanwhile, so a text waits until the network is back."""
-    config = LLMConfig(type="LlamaLLM", base_url=DOWN, model="m")
-    second = acts()
-    second.is_on_board = True
-    async with chain(load_llm(config), second) as failover:
-        assert not failover.is_on_board
-        with pytest.raises(ConnectError):
-            await failover.write("How are you?")
-    assert chain(second).is_on_board
-    assert second.asked == []
-
-
-@pytest.mark.parametrize(
-    ("on_board", "length", "shown"),
-    [(False, {}, "abcd"), (True, {}, ""), (True, {"history_length": 1}, "cd")],
-)
-async def test_each_brain_is_shown_its_part_of_the_past(
-    monkeypatch: pytest.MonkeyPatch, on_board: bool, length: dict[str, int], shown: str
-) -> None:
-    """One on board is shown nothing of it, unless its entry says how much."""
-    second = acts()
-    second.is_on_board = on_board
-    brains = {"LlamaLLM": fails(), "OnboardLLM": second}
-    monkeypatch.setattr("reflexarc.resilience.find_llm", lambda name: lambda *_, **__: brains[name])
-    entries = [{"type": "LlamaLLM"}, {"type": "OnboardLLM", **length}]
-    past = [Message(("user", "assistant")[at % 2], text) for at, text in enumerate("abcd")]
-    async with configured(*entries) as llm:
-        await llm.ask("go", past)
-    assert [message.content for message in brains["LlamaLLM"].asked[0].prompt.history] == [*"abcd"]
-    assert [message.content for message in second.asked[0].prompt.history] == [*shown]
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"llms": []}, "needs llms, best first"),
-        ({"llms": [{"type": "OnboardLLM"}], "model": "x", "base_url": DOWN}, "no base_url, model"),
-        ({"llms": [{"type": "OnboardLLM"}], "stall_timeout": 3}, "no stall_timeout of its own"),
-        ({"type": "LlamaLLM", "model": "m", "base_url": DOWN, "llms": [{"type": "OnboardLLM"}]},
-         "LlamaLLM is one brain and takes no llms"),
-        ({"llms": [{"type": "MistralLLM"}]}, "MISTRAL_API_KEY"),
-        ({"llms": [{"type": "MistralLM"}]}, "did you mean 'MistralLLM'"),
-    ],
-)  # fmt: skip
-def test_a_wrong_chain_is_refused(settings: dict[str, Any], words: str) -> None:
-    """The message says where a setting belongs, or what is missing."""
-    with pytest.raises(ConfigError, match=words):
-        load_llm(LLMConfig.model_validate({"type": "FailoverLLM", **settings}), environ={})
-
-
-def test_a_mistake_in_an_entry_is_shown_in_its_line(tmp_path: Path) -> None:
-    """An entry of a robot's file is checked like any brain."""
-    text = SPOT.read_text().replace(
-        'cortex_llm: { type: "OnboardLLM", config: { timeout: 20, max_tokens: 80 } },',
-        'cortex_llm: { type: "FailoverLLM", llms: [\n    { type: "A", modle: "x" },\n  ] },',
-    )
-    path = tmp_path / "robot.json5"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match="unknown key 'modle'; did you mean 'model'") as caught:
-        RobotConfig.load(path, {})
-    line = text[: text.index("modle")].count("\n") + 1
-    assert caught.value.line == line
-
-
-async def test_the_model_on_board_takes_over(tmp_path: Path) -> None:
-    """With no network left, the robot acts all the same."""
-    environ = {
-        "XDG_DATA_HOME": str(default_root(os.environ).parent.parent),
-        "XDG_CACHE_HOME": str(tmp_path),
-    }
-    config = LLMConfig.model_validate(
-        {
-            "type": "FailoverLLM",
-            "timeout": 50,
-            "llms": [
-                {"type": "LlamaLLM", "base_url": DOWN, "model": "m"},
-                {"type": "OnboardLLM", "max_tokens": 16},
-            ],
-        }
-    )
-    async with load_llm(config, actions=DOG, environ=environ) as llm:
-        events = [event async for event in llm.stream("A person says: sit!")]
-    finished = events[-1]
-    assert isinstance(finished, Finished)
-    assert finished.provider == "OnboardLLM"
-    assert [attempt.outcome for attempt in finished.attempts] == ["connection", "ok"]

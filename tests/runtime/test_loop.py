@@ -15,6 +15,7 @@ from reflexarc.llm import Messages
 from reflexarc.prompt import Prompt
 from reflexarc.providers.connection import FRESH_S, IDLE_S
 from reflexarc.registry import load_llm
+from reflexarc.resilience import Deadline
 from reflexarc.runtime.actuators import Actuator
 from reflexarc.runtime.inputs import Board, Input, Script
 from reflexarc.runtime.loop import (
@@ -288,6 +289,24 @@ async def test_a_failing_actuator_does_not_end_the_robot(
     assert "the actuator failed" in caplog.text
 
 
+async def test_a_movement_that_hangs_is_given_up() -> None:
+    """After its limit the next action begins, and the robot goes on."""
+    body, seen = Body(), list[TickEvent]()
+    body.timeout_s = 0.05
+
+    async def perform(action: Action) -> None:
+        body.log.append(action.value)
+        await asyncio.sleep(60.0 if action == SIT else 0.0)
+
+    body.perform = perform
+    loop = make(Brain(Turn((SIT, WAG))), Script(["a", "b"]), seen=seen, actuator=body)
+    await loop.run()
+    assert body.log == ["sit", "wag tail"] * 2
+    failures = [event for event in seen if isinstance(event, Failed)]
+    assert [event.action for event in failures] == [SIT, SIT]
+    assert str(failures[0].error) == "it was not done within 0.05 s, and was given up"
+
+
 class Blind(Input):
     """An input that breaks."""
 
@@ -367,6 +386,14 @@ async def test_a_failure_is_no_example() -> None:
     llm = Brain(Turn(failure=DOWN), Turn((SIT,), failure=DOWN), Turn())
     await make(llm, Script(["a", "b", "c"]), history_length=9).run()
     assert past(llm) == [[], [], ["b"]]
+
+
+async def test_idling_is_no_example() -> None:
+    """What was done for want of an answer is not shown to a model as one."""
+    llm = Brain(Turn((SIT,)), Turn(failure=DOWN), Turn((WAG,)), Turn((SAY,)))
+    robot = Deadline(llm, timeout=3, idle=SIT)
+    await make(robot, Script(["a", "b", "c", "d"]), history_length=5).run()
+    assert past(llm)[-1] == ["a", "c"]
 
 
 class Warm(Brain):

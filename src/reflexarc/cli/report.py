@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from reflexarc.attempts import AttemptFailed
 from reflexarc.errors import LLMError, ReflexarcError
+from reflexarc.resilience.deadline import IDLE
 from reflexarc.runtime.loop import Failed, TickEvent, TickStarted
 from reflexarc.types import ActionReady, ActionRefused, Finished, TextDelta, Usage
 
@@ -138,7 +140,9 @@ def shown(text: str) -> str:
     return escape(_CONTROL.sub("�", text))
 
 
-def _sentence(event: TickStarted | ActionReady | ActionRefused | Finished | Failed) -> str:
+def _sentence(
+    event: TickStarted | ActionReady | ActionRefused | AttemptFailed | Finished | Failed,
+) -> str:
     match event:
         case TickStarted():
             missed = "".join(f"[dim]too late for: {shown(text)}[/]\n" for text in event.missed)
@@ -148,6 +152,14 @@ def _sentence(event: TickStarted | ActionReady | ActionRefused | Finished | Fail
             return f"  [green]{name}[/] {shown(action.value)}  [dim]{event.at_s:.2f} s[/]"
         case ActionRefused():
             return f"  [yellow]refused[/]  {shown(event.reason)}"
+        case AttemptFailed(attempt=attempt, next=asked):
+            then = "the robot idles" if asked == IDLE else f"{asked} is asked"
+            return (
+                f"  [yellow]{attempt.outcome}[/]  {attempt.provider}: {shown(attempt.message)}; "
+                f"[bold]{then}[/]  [dim]{event.at_s:.2f} s[/]"
+            )
+        case Finished(reason=reason) if reason:
+            return f"  [dim]no brain has answered · all {event.total_s:.2f} s[/]"
         case Finished():
             first = "no action" if event.first_action_s is None else f"{event.first_action_s:.2f} s"
             return (

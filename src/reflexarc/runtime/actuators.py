@@ -8,7 +8,15 @@ from reflexarc.types import Action
 
 
 class Actuator(ABC):
-    """Performs actions."""
+    """Performs actions.
+
+    Attributes
+    ----------
+    timeout_s : float
+        Seconds that one action may take; then it is cancelled, and the robot goes on.
+    """
+
+    timeout_s: float = 10.0
 
     @abstractmethod
     async def perform(self, action: Action) -> None:

@@ -20,7 +20,7 @@ from reflexarc.prompt import Prompt, written
 from reflexarc.providers.connection import FRESH_S, IDLE_S
 from reflexarc.runtime.actuators import Actuator
 from reflexarc.runtime.inputs import Board, Input
-from reflexarc.types import Action, ActionReady, Event, Message
+from reflexarc.types import Action, ActionReady, Event, Finished, Message
 
 _log = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ class Loop:
         prompt = self._prompt.at(sensed, self._history)
         ready: asyncio.Queue[Action | None] = asyncio.Queue()
         done: list[Action] = []
-        failed = False
+        failed = idled = False
         async with asyncio.TaskGroup() as tasks, aclosing(self._events(prompt)) as events:
             tasks.create_task(self._perform(ready))
             async for event in events:
@@ -219,9 +219,11 @@ class Loop:
                 if isinstance(event, ActionReady):
                     done.append(event.action)
                     ready.put_nowait(event.action)
+                elif isinstance(event, Finished):
+                    idled = bool(event.reason)
                 self._observe(event)
             ready.put_nowait(None)
-        if done or not failed:  # a failure is no example of doing nothing
+        if not idled and (done or not failed):  # a failure is no example of doing nothing
             self._remember(sensed, done)
 
     async def _events(self, prompt: Prompt) -> AsyncGenerator[Event | Failed, None]:
@@ -241,10 +243,14 @@ class Loop:
         while (action := await ready.get()) is not None:
             if self._actuator is None:
                 continue
+            limit_s = self._actuator.timeout_s
+            limit = asyncio.timeout(limit_s)
             try:
-                await self._actuator.perform(action)
+                async with limit:
+                    await self._actuator.perform(action)
             except Exception as error:  # noqa: BLE001 - one broken motor must not end the robot
-                self._report(Failed(error, "actuator", action))
+                late = TimeoutError(f"it was not done within {limit_s:g} s, and was given up")
+                self._report(Failed(late if limit.expired() else error, "actuator", action))
 
     def _report(self, failed: Failed) -> None:
         self.failures += 1
