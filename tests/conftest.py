@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import ipaddress
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
-from pathlib import Path
 
 import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+
+from tests.leftovers import Leftovers
 
 # Code called from these packages must not block; what only third parties do is theirs to mend.
 WATCHED = [name for name in ("reflexarc", "llm") if importlib.util.find_spec(name)]
@@ -27,7 +25,6 @@ CLOSED_TO_INSTALLERS = {
     "UV_NO_CONFIG": "1",
     "UV_OFFLINE": "1",
 }
-PATIENCE_S = 0.5
 SHOWN = 5
 
 # A busy machine is no bug; what hypothesis chooses by itself where CI is set stays.
@@ -124,51 +121,8 @@ def _tidy(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 async def leaves_nothing_behind() -> AsyncIterator[None]:
     """Fail an async test that ends with a task, socket or child process it did not begin with."""
-    tasks, handles = _tasks(), _handles()
+    leftovers = Leftovers()
     yield
-    deadline = asyncio.get_running_loop().time() + PATIENCE_S
-    while True:
-        left_tasks = _tasks() - tasks
-        left_handles = {key: name for key, name in _handles().items() if key not in handles}
-        left = [*sorted(map(_label, left_tasks)), *left_handles.values()]
-        if not left:
-            return
-        if asyncio.get_running_loop().time() > deadline:
-            break
-        await asyncio.sleep(0.01)
-    for task in left_tasks:
-        task.cancel()
-    more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
-    pytest.fail(f"The test left behind: {', '.join(left[:SHOWN])}{more}.")
-
-
-def _tasks() -> set[asyncio.Task[object]]:
-    """Name the tasks of this loop, without those in which anyio runs the tests themselves."""
-    return {
-        task
-        for task in asyncio.all_tasks()
-        if not getattr(task.get_coro(), "__qualname__", "").startswith("TestRunner.")
-    }
-
-
-def _label(task: asyncio.Task[object]) -> str:
-    return f"task {task.get_name()} in {getattr(task.get_coro(), '__qualname__', task.get_coro())}"
-
-
-def _handles() -> dict[str, str]:
-    """Map open sockets and child processes to names for people; empty where there is no /proc."""
-    found: dict[str, str] = {}
-    for descriptor in Path("/proc/self/fd").glob("*"):
-        with suppress(OSError):  # closed meanwhile, as glob's own descriptor is
-            target = str(descriptor.readlink())
-            if target.startswith("socket:"):
-                found[target] = f"socket {_address(int(descriptor.name))}"
-    for thread in Path("/proc/self/task").glob("*/children"):
-        with suppress(OSError):  # the thread has ended meanwhile
-            found.update((pid, f"process {pid}") for pid in thread.read_text().split())
-    return found
-
-
-def _address(descriptor: int) -> str:
-    with socket.socket(fileno=os.dup(descriptor)) as duplicate:
-        return f"{duplicate.family.name} {duplicate.getsockname()}"
+    if left := await leftovers.wait():
+        more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+        pytest.fail(f"The test left behind: {', '.join(left[:SHOWN])}{more}.")

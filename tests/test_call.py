@@ -260,7 +260,7 @@ async def test_an_error_is_completed_with_what_the_call_knows() -> None:
     _, error = await play(brain([ServedBy("served")], 1.5, ConnectError("broke"))[0])
     assert error is not None
     assert (error.provider, error.model, error.elapsed_s) == ("RobotLLM", "asked", 1.5)
-    assert error.attempts == (Attempt("RobotLLM", "served", "connection", 1.5),)
+    assert error.attempts == (Attempt("RobotLLM", "served", "connection", 1.5, "broke"),)
 
 
 async def test_what_an_error_knows_already_stays() -> None:
@@ -509,7 +509,8 @@ async def test_the_clock_that_runs_out_first_ends_the_call(
     assert now() == pytest.approx(at_s)
     assert script.left == "CancelledError"
     assert script.left_at_s == pytest.approx(at_s)
-    assert error.attempts == (Attempt("RobotLLM", error.attempts[0].model, "timeout", now()),)
+    asked = error.attempts[0].model
+    assert error.attempts == (Attempt("RobotLLM", asked, "timeout", now(), error.message),)
     assert error.retryable
 
 
