@@ -220,7 +220,7 @@ async def _the_deadline_holds(subject: Subject) -> None:
             # A chain of brains tells that the answer has broken off, and why.
             late = error.__cause__ if isinstance(error, TruncatedError) else error
             assert isinstance(late, DeadlineError), error
-            assert error.phase == "total"
+            assert late.phase == "total"
             assert error.elapsed_s is not None
             assert error.elapsed_s < PATIENCE_S
             assert done == before
