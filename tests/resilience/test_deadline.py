@@ -150,6 +150,29 @@ def test_one_that_keeps_no_deadline_is_cut_for_the_idle_action() -> None:
     run_virtual(main())
 
 
+def test_one_that_will_not_be_cancelled_holds_nobody_up() -> None:
+    """It goes on behind the robot's back; the idle action is out in time all the same."""
+
+    class Stubborn(Foreign):
+        async def stream(
+            self, prompt: str | Prompt, messages: Messages = None
+        ) -> AsyncGenerator[Event, None]:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                await asyncio.sleep(60)
+            yield TextDelta("")
+
+    async def main() -> None:
+        events, _ = await tick(chain(Stubborn(), timeout=3, idle=STILL))
+        ready = events[-2]
+        assert isinstance(ready, ActionReady)
+        assert (ready.action, ready.at_s <= 3) == (STILL, True)
+        await asyncio.sleep(100)
+
+    run_virtual(main())
+
+
 def test_after_an_action_there_is_no_idling() -> None:
     """What was done stands, and the answer has broken off."""
 

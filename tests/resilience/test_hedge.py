@@ -170,6 +170,22 @@ def test_a_brain_that_has_become_slow_is_waited_for_longer() -> None:
     assert Latencies().p95 is None
 
 
+def test_one_that_is_always_overtaken_is_left_alone() -> None:
+    """A brain that hangs for ever costs three ticks some time, and not every one."""
+
+    async def main() -> None:
+        first = hangs()
+        llm = Deadline(Hedge(first, says("b"), after_s=0.5), timeout=3)
+        waits: list[float | None] = []
+        for _ in range(7):
+            waits.append(finished((await tick(llm))[0]).first_action_s)
+            await asyncio.sleep(1)
+        assert waits == pytest.approx([0.5, 0.5, 0.5, 0, 0, 0, 0])
+        assert len(first.asked) == 3
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize(
     ("paid", "hedges"),
     [((True, True), False), ((True, False), True), ((False, True), True), ((False, False), True)],

@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 _LEFT = 3.0
 _LEAST_LEFT_S = 0.3
 
+# So many times in a row overtaken is as bad as to have failed.
+_OVERTAKEN = 3
+
 
 @dataclass(slots=True)
 class Member:
@@ -43,12 +46,15 @@ class Member:
         Its failures in a row.
     latencies : Latencies, default Latencies()
         Its times to the first action.
+    overtaken : int, default 0
+        How often in a row one that was started after it has acted first.
     """
 
     llm: LLM[Any]
     history_length: int | None
     rest: Rest = field(default_factory=Rest)
     latencies: Latencies = field(default_factory=Latencies)
+    overtaken: int = 0
 
     def shown(self, whole: Prompt) -> Prompt:
         """The prompt with as much of the past as it is shown.
@@ -294,14 +300,24 @@ class Race:
     def _won(self, runner: _Runner, event: ActionReady | Finished) -> None:
         """End the race: whoever else is asked is closed."""
         self._winner = runner
+        runner.member.overtaken = 0
         if isinstance(event, ActionReady):
             runner.member.latencies.add(event.at_s)
         for other in [each for each in self._running if each is not runner]:
             self._stop(other)
-            elapsed_s = self._account.clock() - other.began
-            other.member.latencies.add(elapsed_s)
-            overtaken = Attempt(other.name, "", "overtaken", elapsed_s)
-            self._account.attempts = (*self._account.attempts, overtaken)
+            self._overtaken(other, was_first=other.began < runner.began)
+
+    def _overtaken(self, runner: _Runner, *, was_first: bool) -> None:
+        """Note that another one has acted first; a brain that is silent for ever has failed."""
+        member, now = runner.member, self._account.clock()
+        elapsed_s = now - runner.began
+        member.latencies.add(elapsed_s)
+        attempt = Attempt(runner.name, "", "overtaken", elapsed_s)
+        self._account.attempts = (*self._account.attempts, attempt)
+        if was_first:
+            member.overtaken += 1
+            if member.overtaken >= _OVERTAKEN:
+                member.rest.begin(self._too_late(runner, "no action was complete"), now)
 
     def _released(self, runner: _Runner) -> Iterator[Event]:
         held, runner.held = runner.held, []
