@@ -9,6 +9,7 @@ import pytest
 from reflexarc.bench import (
     NAMES,
     Figure,
+    bench_chain,
     bench_decoder,
     bench_import,
     bench_onboard,
@@ -25,7 +26,7 @@ def check(figures: list[Figure], names: list[str]) -> dict[str, Figure]:
     assert [figure.name for figure in figures] == names
     for figure in figures:
         assert figure.value >= 0
-        assert figure.unit in ("ms", "MB", "us/token", "s", "%", "")
+        assert figure.unit in ("ms", "MB", "us", "us/token", "s", "%", "")
         assert figure.note
     return {figure.name: figure for figure in figures}
 
@@ -47,6 +48,15 @@ def test_the_decoder_is_measured() -> None:
         [f"decoder, answer of {size} kB" for size in (2, 31, 973)],
     )
     assert all(figure.value > 0 for figure in found.values())
+
+
+def test_a_chain_is_measured() -> None:
+    """What it adds to a brain, and how soon the next one answers where the first is down."""
+    found = check(
+        list(bench_chain(tokens=50, rounds=9)),
+        ["chain: one question", "chain: one token", "chain: past a brain that is down"],
+    )
+    assert found["chain: one question"].value > 0
 
 
 def test_the_model_on_board_is_measured() -> None:
@@ -97,4 +107,4 @@ def test_a_figure_is_readable() -> None:
         "unit": "us/token",
         "note": "median of 5",
     }
-    assert NAMES == ("import", "decoder", "onboard")
+    assert NAMES == ("import", "decoder", "chain", "onboard")

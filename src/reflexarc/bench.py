@@ -20,13 +20,17 @@ from typing import Any
 from reflexarc.actions import JsonActions
 from reflexarc.config import RobotConfig, validate
 from reflexarc.decoder import judge_any
+from reflexarc.errors import LLMError, ServerError
+from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt, written
 from reflexarc.registry import load_llm
+from reflexarc.resilience import Breaker, Deadline, Failover, Retry
 from reflexarc.source import Source
+from reflexarc.testing import ScriptedLLM, Turn
 from reflexarc.types import Action, Finished, TextDelta
 from reflexarc.vocabulary import Vocabulary
 
-NAMES = ("import", "decoder", "onboard")
+NAMES = ("import", "decoder", "chain", "onboard")
 """What can be measured."""
 
 
@@ -41,7 +45,7 @@ class Figure:
     value : float
         How much.
     unit : str
-        Of what: ``"ms"``, ``"MB"``, ``"us/token"``, ``"%"``.
+        Of what: ``"ms"``, ``"MB"``, ``"us"``, ``"us/token"``, ``"%"``.
     note : str, default ""
         How it was measured.
     """
@@ -76,6 +80,7 @@ def measure(what: Iterable[str], robot: RobotConfig | None = None) -> Iterator[F
     benches: Mapping[str, Callable[[], Iterator[Figure]]] = {
         "import": bench_import,
         "decoder": bench_decoder,
+        "chain": bench_chain,
         "onboard": partial(bench_onboard, robot or _dog()),
     }
     for name in what:
@@ -159,6 +164,54 @@ def _time(function: Callable[[], None]) -> float:
     begun = time.perf_counter()
     function()
     return time.perf_counter() - begun
+
+
+def bench_chain(tokens: int = 400, rounds: int = 50) -> Iterator[Figure]:
+    """Measure what a chain of brains adds to the first of them, which answers at once.
+
+    Parameters
+    ----------
+    tokens : int, default 400
+        Pieces of the answer.
+    rounds : int, default 50
+        Questions asked of each; the median counts.
+
+    Yields
+    ------
+    Figure
+    """
+    sit = Action(type="move", value="sit")
+
+    def brain(*events: Any, failure: LLMError | None = None) -> LLM[Any]:
+        return ScriptedLLM(Turn(events, failure=failure))
+
+    def chain(first: LLM[Any]) -> LLM[Any]:
+        return Deadline(Failover[Any]([Breaker(Retry(first)), brain(sit)]), timeout=3)
+
+    async def question_s(llm: LLM[Any]) -> float:
+        times: list[float] = []
+        for _ in range(rounds):
+            begun = time.perf_counter()
+            async for _event in llm.stream("go"):
+                pass
+            times.append(time.perf_counter() - begun)
+        return statistics.median(times)
+
+    async def figures() -> list[float]:
+        short, long = brain(sit), brain(sit, *[TextDelta(" ")] * tokens)
+        times = [await question_s(each) for each in (short, chain(short), long, chain(long))]
+        broken = Breaker(brain(failure=ServerError("down")), failures=1)
+        down: LLM[Any] = Deadline(Failover[Any]([broken, brain(sit)]), timeout=3)
+        return [*times, await question_s(down)]
+
+    bare, chained, bare_long, chained_long, skipped = asyncio.run(figures())
+    note = f"beside the brain alone, median of {rounds}"
+    per_token = max(0.0, chained_long - bare_long - (chained - bare)) / tokens
+    yield Figure("chain: one question", (chained - bare) * 1e6, "us", f"added, {note}")
+    yield Figure("chain: one token", per_token * 1e6, "us", f"added, {note}")
+    yield Figure(
+        "chain: past a brain that is down", (skipped - bare) * 1e6, "us", "to the next one's answer"
+    )
 
 
 _DOG: Mapping[str, Any] = {

@@ -84,8 +84,9 @@ async def _ask(brain: LLM[Any], prompt: Prompt, report: Report) -> None:
     clock = asyncio.get_running_loop().time
     begun = clock()
     async with brain:
-        with suppress(LLMError):  # the question will meet the same, or go on from there
-            await brain.warm(prompt)
+        if brain.is_on_board:  # elsewhere one question is sooner answered than prepared
+            with suppress(LLMError):  # the question will meet the same, or go on from there
+                await brain.warm(prompt)
         if (waited_s := clock() - begun) > WORTH_TELLING_S:
             report.aside(f"ready after {waited_s:.2f} s")
         async with aclosing(brain.stream(prompt)) as events:
@@ -252,7 +253,7 @@ def check(file: Robot, as_json: AsJson = False) -> None:
 def bench(
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]", help="import, decoder or onboard; all of them if none."),
+        typer.Argument(metavar="[NAME]", help="import, decoder, chain or onboard; all if none."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="The robot for onboard.")
