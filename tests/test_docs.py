@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from reflexarc.config import LLMConfig
+from reflexarc.config import LLMConfig, parse_llm
 from reflexarc.providers.provider import Provider
-from reflexarc.registry import PROVIDERS
+from reflexarc.registry import PROVIDERS, load_llm
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "providers.md").read_text()
+RESILIENCE = (ROOT / "docs" / "resilience.md").read_text()
 OM1 = (ROOT / "docs" / "om1.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
@@ -53,6 +54,23 @@ def test_code_on_the_page_runs(block: str) -> None:
     exec(block, names)
     made = names["SeventhLLM"](LLMConfig(type="SeventhLLM"), environ={"SEVENTH_API_KEY": "k" * 20})
     assert made.model == "seventh-small"
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", RESILIENCE, re.DOTALL))
+def test_a_chain_as_it_is_written_can_be_made(block: str) -> None:
+    """The page's one line is a brain."""
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert repr(names["llm"]).startswith("Deadline(Failover(Breaker(Retry(MistralLLM(")
+
+
+def test_a_file_as_it_is_written_can_be_read() -> None:
+    """The page's robots have brains that can be made."""
+    blocks = re.findall(r"```json5\ncortex_llm: (.*?),?\n```", RESILIENCE, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        config = parse_llm(block, {})
+        assert load_llm(config, environ={"MISTRAL_API_KEY": "k" * 20}).name == "FailoverLLM"
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("docs/**/*.md")), ids=lambda page: page.name)

@@ -213,12 +213,13 @@ async def _the_deadline_holds(subject: Subject) -> None:
     replies = [Reply(wait=asyncio.Event()), subject.emulator.answer(*TEXTS, *pings, *REST)]
     async with (
         subject.emulator.serve(*replies) as server,
-        subject.llm(server, timeout=0.25) as llm,
+        subject.llm(server, timeout=0.4) as llm,
     ):
         for before in ([], [SIT]):
             done, error = await _acted(llm)
             # A chain of brains tells that the answer has broken off, and why.
             late = error.__cause__ if isinstance(error, TruncatedError) else error
+            assert error is not None
             assert isinstance(late, DeadlineError), error
             assert late.phase == "total"
             assert error.elapsed_s is not None
