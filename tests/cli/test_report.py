@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from reflexarc.attempts import Attempt, AttemptFailed
 from reflexarc.cli.report import Report
 from reflexarc.errors import ConfigError, ReflexarcError, ServerError
 from reflexarc.runtime.loop import Failed, TickEvent, TickStarted
@@ -13,7 +14,6 @@ from reflexarc.types import (
     Action,
     ActionReady,
     ActionRefused,
-    Attempt,
     CortexOutputModel,
     Finished,
     TextDelta,
@@ -24,6 +24,21 @@ SIT = Action(type="move", value="sit")
 NOTHING = CortexOutputModel(actions=[])
 
 EVENTS: list[tuple[TickEvent, str, str]] = [
+    (
+        AttemptFailed(Attempt("LlamaLLM", "m", "server", 0.5, "it is [down]"), "LlamaLLM", 0.5),
+        "attempt",
+        "  server  LlamaLLM: it is [down]; LlamaLLM is asked again  0.50 s\n",
+    ),
+    (
+        AttemptFailed(Attempt("LlamaLLM", "m", "timeout", 2.0, "it is late"), "idle", 2.9),
+        "attempt",
+        "  timeout  LlamaLLM: it is late; the robot idles  2.90 s\n",
+    ),
+    (
+        Finished(NOTHING, "idle", "", 2.9, 2.9, None, (), "timeout: late"),
+        "done",
+        "  no brain has answered · all 2.90 s\n",
+    ),
     (TickStarted(1, "sit!"), "sensed", "sit!\n"),
     (ActionReady(SIT, 0, 0.126), "action", "  move     sit  0.13 s\n"),
     (ActionRefused("move", "fly", "it has no wings", 1), "refused", "  refused  it has no wings\n"),
@@ -37,7 +52,9 @@ EVENTS: list[tuple[TickEvent, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("event", "name", "sentence"), EVENTS, ids=[each[1] for each in EVENTS])
+@pytest.mark.parametrize(
+    ("event", "name", "sentence"), EVENTS, ids=[f"{at}-{each[1]}" for at, each in enumerate(EVENTS)]
+)
 def test_each_event_is_shown(
     event: TickEvent, name: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

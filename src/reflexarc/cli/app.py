@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from contextlib import aclosing, suppress
@@ -60,6 +61,8 @@ def reflexarc(
     ] = False,
 ) -> None:
     """The shortest path from what a robot senses to what it does, through a language model."""
+    for name in ("race", "deadline"):  # what they warn of is among the events, which are shown
+        logging.getLogger(f"reflexarc.resilience.{name}").setLevel(logging.ERROR)
 
 
 Model = Annotated[str, typer.Argument(metavar="[NAME]", help="A known model.")]

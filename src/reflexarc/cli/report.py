@@ -153,7 +153,8 @@ def _sentence(
         case ActionRefused():
             return f"  [yellow]refused[/]  {shown(event.reason)}"
         case AttemptFailed(attempt=attempt, next=asked):
-            then = "the robot idles" if asked == IDLE else f"{asked} is asked"
+            again = " again" if asked == attempt.provider else ""
+            then = "the robot idles" if asked == IDLE else f"{asked} is asked{again}"
             return (
                 f"  [yellow]{attempt.outcome}[/]  {attempt.provider}: {shown(attempt.message)}; "
                 f"[bold]{then}[/]  [dim]{event.at_s:.2f} s[/]"
