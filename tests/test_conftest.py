@@ -71,7 +71,8 @@ async def test_a_blocking_call_is_found_in_our_own_code() -> None:
 
 def test_what_an_async_test_leaves_behind_fails_it(pytester: pytest.Pytester) -> None:
     """A task, socket or child process still there at the end is an error; a tidy test passes."""
-    pytester.makeini("[pytest]\nanyio_mode = auto")
+    root = Path(__file__).parents[1]  # conftest.py imports tests.leftovers
+    pytester.makeini(f"[pytest]\nanyio_mode = auto\npythonpath = {root}")
     pytester.makeconftest((Path(__file__).with_name("conftest.py")).read_text())
     pytester.makepyfile(
         """

@@ -62,6 +62,7 @@ BRAINS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
             {
                 "history_length": 4,
                 "timeout": 5,
+                "idle_action": {"type": "move", "value": _STILL},
                 "llms": [{"type": "MistralLLM", "timeout": 2}, {"type": "OnboardLLM"}],
             },
         ),
