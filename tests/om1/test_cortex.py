@@ -400,6 +400,20 @@ async def test_the_first_brain_waits_for_no_other(tmp_path: Path) -> None:
     assert [action.value for action in answer.actions] == ["sit"]
 
 
+async def test_a_plugin_of_one_brain_may_have_a_fallback_and_an_idle_action(
+    tmp_path: Path,
+) -> None:
+    """In OM1's own configuration, beside the settings of any plugin."""
+    still = {"type": "move", "value": "stand still"}
+    given = {"base_url": HERE, "model": "m", "idle_action": still}
+    for more in ({}, {"fallback": "onboard"}):
+        cortex = brain(Config.model_validate(given | more), environ={"HOME": str(tmp_path)})
+        answer: Any = await cortex.ask("sit")
+        await cortex.aclose()
+        assert [action.model_dump() for action in answer.actions] == [still]
+        assert cortex.last_error is None
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of who ends a loop with all in it
 def test_a_plugin_is_asked_in_one_loop_after_another() -> None:
     """A script that runs each question in a loop of its own is answered each time."""
