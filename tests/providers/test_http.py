@@ -20,8 +20,12 @@ import pytest
 
 from reflexarc.config import LLMConfig
 from reflexarc.errors import BadOutputError, ConnectError, DeadlineError, LLMError, TruncatedError
+from reflexarc.llm import Request
 from reflexarc.prompt import Prompt
+from reflexarc.providers.connection import Address
+from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.greeting import GREETING_S
+from reflexarc.providers.http import HttpTransport
 from reflexarc.providers.llama import LlamaLLM
 from reflexarc.providers.sse import LARGEST_EVENT
 from reflexarc.specs import ActionSpec
@@ -33,6 +37,7 @@ from reflexarc.types import (
     Event,
     Finished,
     Json,
+    Message,
     ToolCallDelta,
     Usage,
 )
@@ -787,6 +792,30 @@ async def test_http_to_a_tls_server_is_an_error(certificate: ssl.SSLContext) -> 
     ):
         outcome = await ask(llm)
     assert outcome.kind == "connection"
+
+
+async def test_a_server_that_dies_and_comes_back_elsewhere_is_found() -> None:
+    """It breaks the connection and refuses the next one; the new one answers the same question."""
+    dying = Server(Reply.nothing("reset"))
+    async with Server(GOOD) as successor:
+        await dying.__aenter__()
+        old = Address(dying.base_url, None)
+        asked: list[Address | None] = []
+
+        async def locate(refused: Address | None) -> Address:
+            if asked:  # once it has been asked, it is dead
+                await dying.__aexit__(None, None, None)
+            asked.append(refused)
+            return old if refused is None else Address(successor.base_url, None)
+
+        transport = HttpTransport(locate, Dialect())
+        config = LLMConfig(type="LlamaLLM", model="m")
+        request = Request("m", (Message("user", "go"),), config)
+        pieces = [piece async for batch in transport.send(request) for piece in batch]
+        await transport.aclose()
+    assert asked == [None, None, old]
+    assert len(successor.requests) == 1
+    assert pieces
 
 
 async def test_ignores_proxy_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,9 +88,13 @@ class HttpTransport(Transport):
                 response.close()
 
     async def _respond(self, body: Json) -> tuple[Address, aiohttp.ClientResponse]:
-        """Send the request; once more where no answer had begun and it may go better."""
+        """Send the request; once more where no answer had begun and it may go better.
+
+        A server that has just died breaks the connection, and then refuses one: each may pass once.
+        """
         address = await self._locate(None)
-        for last in (False, True):
+        met: set[bool] = set()
+        while True:
             try:
                 return address, await self._post(address, body)
             except (aiohttp.ClientError, OSError) as error:
@@ -101,11 +105,13 @@ class HttpTransport(Transport):
                 # after a stream what it has promised to keep alive (measured). One that was refused
                 # helps only if the server has moved.
                 refused = isinstance(error, aiohttp.ClientConnectorError)
-                found = address if last else await self._locate(address if refused else None)
-                if last or (refused and found == address):
+                if refused in met:
+                    raise failure from cause
+                met.add(refused)
+                found = await self._locate(address if refused else None)
+                if refused and found == address:
                     raise failure from cause
                 address = found
-        raise AssertionError("unreachable")
 
     async def _post(self, address: Address, body: Json) -> aiohttp.ClientResponse:
         url = f"{address.base_url}/chat/completions"

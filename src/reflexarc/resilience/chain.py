@@ -26,7 +26,7 @@ _OF_THE_ROBOT = {"type", "timeout", "history_length", "agent_name", "examples"} 
 class FailoverLLM(Deadline[R]):
     """``Deadline(Failover([Breaker(Retry(llm)), …]))`` of a configuration's ``llms``.
 
-    A brain on board is asked as it is: it has a supervisor of its own, and nobody behind it.
+    A brain on board has no breaker: it has a supervisor of its own, and nobody behind it.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class FailoverLLM(Deadline[R]):
         llms: list[LLM[Any]] = [find_llm(each.type)(each, **made) for each in configs]
         hedge_after: HedgeAfter = None if config.hedge_after == "off" else config.hedge_after
         failover = Failover[R](
-            [llm if llm.is_on_board else Breaker(Retry(llm)) for llm in llms],
+            [Retry(llm) if llm.is_on_board else Breaker(Retry(llm)) for llm in llms],
             hedge_after=hedge_after,
             history_lengths=[*map(_history_length, llms, configs)],
         )
