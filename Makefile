@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check fix bench bench-transports lock clean
+.PHONY: help setup demo test chaos check fix bench bench-transports lock clean
 
 ARGS ?=
 BIN := .venv/bin
@@ -25,6 +25,10 @@ test: ## Run the tests with coverage (with ARGS: those tests only, without)
 	@scripts/setup dev
 	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov)
 
+chaos: ## Play 59 faults against a robot that must act within 3 s
+	@scripts/setup dev
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 check: ## Check format, lint, docstrings, types and locks; change nothing
 	@scripts/setup dev
 	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make fix' to format these files."; exit 1; }
@@ -36,6 +40,10 @@ fix: ## Format, and mend what can be mended by rule
 	@scripts/setup dev
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+
+soak: ## Run a robot for ten thousand ticks of random faults, in virtual time
+	@scripts/setup dev
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 bench: setup ## Measure time to first action, overhead and prefix reuse
 	@$(BIN)/reflexarc bench --config config/spot_onboard.json5 $(ARGS)
