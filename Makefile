@@ -25,7 +25,7 @@ test: ## Run the tests with coverage (with ARGS: those tests only, without)
 	@scripts/setup dev
 	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov)
 
-chaos: ## Play 59 faults against a robot that must act within 3 s
+chaos: ## Play 48 faults against a robot that must act within 3 s
 	@scripts/setup dev
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
