@@ -22,7 +22,8 @@ from reflexarc.errors import (
     TruncatedError,
     UnavailableError,
 )
-from reflexarc.testing import ScriptedLLM, Turn
+from reflexarc.resilience import Deadline, Failover
+from reflexarc.testing import ScriptedLLM, Turn, run_virtual
 from reflexarc.types import (
     Action,
     ActionReady,
@@ -31,7 +32,7 @@ from reflexarc.types import (
     Finished,
 )
 
-from .brains import RUN, SIT, acts, chain, fails, keep
+from .brains import RUN, SIT, acts, chain, fails, finished, keep, plays, tick
 
 
 async def test_the_first_that_answers_is_the_one() -> None:
@@ -252,3 +253,38 @@ def test_every_action_is_given_once_and_in_order(script: list[tuple[int, bool]])
         return done
 
     assert asyncio.run(play()) == steps[:expected]
+
+
+def test_one_that_has_failed_is_no_help_to_one_that_is_slow() -> None:
+    """It is not started beside it, and takes none of its time."""
+
+    async def main() -> None:
+        first = plays(Turn((SIT,), failure=ServerError("down")))
+        slow = acts(RUN, first_s=1.8)
+        llm = Deadline(Failover([first, slow], hedge_after="p95"), timeout=3)
+        assert isinstance((await tick(llm))[1], TruncatedError)
+        for _ in range(3):
+            events, _ = await tick(llm)
+            assert finished(events).first_action_s == pytest.approx(1.8)
+        assert len(first.asked) == 1
+
+    run_virtual(main())
+
+
+def test_a_server_out_of_reach_holds_up_no_start() -> None:
+    """The others are ready by then, and one on board is waited for."""
+
+    class Slow(ScriptedLLM[CortexOutputModel]):
+        async def warm(self, prompt: Prompt) -> None:
+            await asyncio.sleep(1 if self.is_on_board else 60)
+            self.is_open = True
+
+    async def main() -> None:
+        far, onboard = Slow(), Slow()
+        onboard.is_on_board = True
+        begun = asyncio.get_running_loop().time()
+        await Failover([far, onboard]).warm(Prompt())
+        assert asyncio.get_running_loop().time() - begun == pytest.approx(1)
+        assert (far.is_open, onboard.is_open) == (False, True)
+
+    run_virtual(main())

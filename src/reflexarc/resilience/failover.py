@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any, Literal
 
 from reflexarc.errors import ConfigError, LLMError, ReflexarcError
@@ -19,6 +19,9 @@ from reflexarc.resilience.race import Member, Race, all_failed, failure_of
 from reflexarc.types import Event
 
 _log = logging.getLogger(__name__)
+
+_GREETING_S = 0.5
+"""Seconds in which a connection is made; where one takes longer, the robot begins without it."""
 
 HedgeAfter = float | Literal["auto", "p95"] | None
 
@@ -107,8 +110,17 @@ class Failover(LLM[R]):
             raise all_failed(failures)
 
     async def warm(self, prompt: Prompt) -> None:
-        """Have the stable part of a prompt read ahead by each of them; see `LLM.warm`."""
-        await self._each(lambda llm: llm.warm(prompt))
+        """Have the stable part of a prompt read ahead by each of them; see `LLM.warm`.
+
+        A server that is out of reach holds nobody up for long: the others are ready.
+        """
+
+        async def warm(llm: LLM[Any]) -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if llm.is_on_board else _GREETING_S):
+                    await llm.warm(prompt)
+
+        await self._each(warm)
 
     async def connect(self) -> None:
         """Have a connection open to each of their servers; see `LLM.connect`."""

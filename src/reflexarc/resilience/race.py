@@ -24,7 +24,8 @@ from reflexarc.types import ActionReady, Event, Finished
 
 _log = logging.getLogger(__name__)
 
-# What one that is known to be quick is left: so many times its usual latency, but no less.
+# What one that is known to be quick is left: so many times its usual latency, but no less. One
+# that has failed lately is left no more than that.
 _LEFT = 3.0
 _LEAST_LEFT_S = 0.3
 
@@ -85,6 +86,8 @@ class Member:
         float
             Not more than that.
         """
+        if self.rest.left_s(asyncio.get_running_loop().time()):
+            return min(share_s, _LEAST_LEFT_S)
         p95 = self.latencies.p95
         return share_s if p95 is None else min(share_s, max(_LEAST_LEFT_S, _LEFT * p95))
 
@@ -222,6 +225,8 @@ class Race:
         """Seconds after which the next one is started beside this one."""
         after = self._hedge_after
         if after is None or not self._waiting or len(self._running) > 1:
+            return math.inf
+        if self._waiting[0].rest.left_s(self._account.clock()):  # who has failed is no help
             return math.inf
         if isinstance(after, float | int):
             return after
