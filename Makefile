@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test chaos check fix bench bench-transports lock clean
+.PHONY: help setup demo test chaos soak check fix bench bench-transports lock clean
 
 ARGS ?=
 BIN := .venv/bin
