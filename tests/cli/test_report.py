@@ -47,6 +47,11 @@ EVENTS: list[tuple[TickEvent, str, str]] = [
         "done",
         "  first action no action · all 2.00 s · LlamaLLM m\n",
     ),
+    (
+        Finished(NOTHING, "B", "m", None, 2.0, None, (Attempt("A", "", "overtaken", 1.0),)),
+        "done",
+        "  first action no action · all 2.00 s · B m, overtaking A\n",
+    ),
     (Failed(ServerError("it is down")), "error", "  server: it is down\n"),
     (Failed(OSError("unplugged"), "input"), "error", "  input failed: unplugged\n"),
 ]

@@ -161,11 +161,13 @@ def _sentence(
             )
         case Finished(reason=reason) if reason:
             return f"  [dim]no brain has answered · all {event.total_s:.2f} s[/]"
-        case Finished():
+        case Finished(attempts=attempts):
+            late = [each.provider for each in attempts if each.outcome == "overtaken"]
+            overtaken = f", overtaking {', '.join(late)}" if late else ""
             first = "no action" if event.first_action_s is None else f"{event.first_action_s:.2f} s"
             return (
                 f"  [dim]first action {first} · all {event.total_s:.2f} s · "
-                f"{event.provider} {shown(event.model)}[/]"
+                f"{event.provider} {shown(event.model)}{overtaken}[/]"
             )
         case Failed(error=LLMError() as error):
             return f"  [red]{error.kind}[/]: {shown(error.message)}"
