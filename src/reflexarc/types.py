@@ -115,6 +115,8 @@ class PlainText(BaseModel):
         All of it, without white space around it.
     """
 
+    model_config = ConfigDict(defer_build=True)
+
     text: str
 
 
