@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from reflexarc.errors import (
     TruncatedError,
     UnavailableError,
 )
+from reflexarc.llm import Messages
 from reflexarc.resilience import Deadline, Failover
 from reflexarc.testing import ScriptedLLM, Turn, run_virtual
 from reflexarc.types import (
@@ -29,7 +31,9 @@ from reflexarc.types import (
     ActionReady,
     ActionRefused,
     CortexOutputModel,
+    Event,
     Finished,
+    TextDelta,
 )
 
 from .brains import RUN, SIT, acts, chain, fails, finished, keep, plays, tick
@@ -288,3 +292,28 @@ def test_a_server_out_of_reach_holds_up_no_start() -> None:
         assert (far.is_open, onboard.is_open) == (False, True)
 
     run_virtual(main())
+
+
+class Buggy(ScriptedLLM[CortexOutputModel]):
+    """A brain of somebody else's with a mistake in it, or without an end."""
+
+    async def stream(
+        self, prompt: str | Prompt, messages: Messages = None
+    ) -> AsyncGenerator[Event, None]:
+        """Fail as no provider should, or end without a word."""
+        if self.name == "silent":
+            return
+        yield TextDelta("")
+        raise ZeroDivisionError("division by zero")
+
+
+@pytest.mark.parametrize("name", ["broken", "silent"])
+async def test_a_mistake_in_one_brain_is_no_reason_for_none(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged with its traceback, and the next one answers."""
+    events, _ = await tick(chain(Buggy(name=name), acts()))
+    [failed] = [event for event in events if isinstance(event, AttemptFailed)]
+    assert failed.attempt.outcome == "unavailable"
+    assert finished(events).provider == "Second"
+    assert ("ZeroDivisionError" in caplog.text) == (name == "broken")
