@@ -859,7 +859,7 @@ async def test_warming_opens_the_connection_of_the_first_question() -> None:
     async with Server(GOOD) as server, brain(server, api_key=KEY) as llm:
         await llm.warm(Prompt())
         (greeting,) = server.greetings
-        assert (greeting.method, greeting.path, greeting.body) == ("HEAD", "/v1", b"")
+        assert (greeting.method, greeting.path, greeting.body) == ("HEAD", "/v1/models", b"")
         assert greeting.headers["authorization"] == f"Bearer {KEY}"
         assert server.requests == []
         assert (await ask(llm)).kind == "ok"

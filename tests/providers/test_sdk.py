@@ -580,7 +580,7 @@ async def test_warming_opens_the_connection_of_the_first_question(kind: str) -> 
     async with Server(Reply.stream(SIT)) as server, make(kind, server, api_key="given") as llm:
         await llm.warm(Prompt())
         (greeting,) = server.greetings
-        assert (greeting.path, greeting.headers["authorization"]) == ("/v1", "Bearer given")
+        assert (greeting.path, greeting.headers["authorization"]) == ("/v1/models", "Bearer given")
         assert pairs((await llm.ask("sit")).actions) == [("move", "sit")]
         await llm.connect()
         assert len(server.greetings) == 1

@@ -46,6 +46,23 @@ class Address:
         return {} if self.api_key is None else {"Authorization": f"Bearer {self.api_key}"}
 
 
+def greeting_url(address: Address) -> str:
+    """What is asked for to have a connection: the list of models, which every server has.
+
+    llama.cpp answers a path that it does not know by closing the connection (measured, 2026-11).
+
+    Parameters
+    ----------
+    address : Address
+        The server.
+
+    Returns
+    -------
+    str
+    """
+    return f"{address.base_url}/models"
+
+
 def connect_error(address: Address, error: BaseException) -> ConnectError:
     """Say why there is no connection, by the system's own error among the causes.
 

@@ -13,7 +13,7 @@ import aiohttp
 
 from reflexarc.llm import Request, Transport
 from reflexarc.providers.chat import read_reply
-from reflexarc.providers.connection import IDLE_S, Address, connect_error
+from reflexarc.providers.connection import IDLE_S, Address, connect_error, greeting_url
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.greeting import Greeter
 from reflexarc.providers.reply import (
@@ -124,7 +124,7 @@ class HttpTransport(Transport):
         """Send a greeting; whatever is answered, its connection goes back to the others."""
         address = await self._locate(None)
         greeting = self._opened().head(
-            address.base_url, headers=address.authorization(), allow_redirects=False
+            greeting_url(address), headers=address.authorization(), allow_redirects=False
         )
         try:
             async with greeting as response:

@@ -16,7 +16,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 from reflexarc.errors import LLMError, UnavailableError
 from reflexarc.llm import Request, Transport
 from reflexarc.providers.chat import read_reply
-from reflexarc.providers.connection import Address, connect_error
+from reflexarc.providers.connection import Address, connect_error, greeting_url
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.greeting import Greeter
 from reflexarc.providers.reply import (
@@ -234,7 +234,7 @@ class SdkTransport(Transport, Generic[C]):
         client = await self._opened()
         address = self._address
         try:
-            reply = await client.http.head(address.base_url, headers=address.authorization())
+            reply = await client.http.head(greeting_url(address), headers=address.authorization())
         except self._broken() as error:
             raise connect_error(address, error) from error
         return reply.headers
