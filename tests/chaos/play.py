@@ -17,6 +17,7 @@ from reflexarc.config import LLMConfig, RobotConfig
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt
 from reflexarc.registry import load_llm
+from reflexarc.runtime.loop import _CONNECT_EVERY_S
 from reflexarc.testing import Received, Reply, Server
 from reflexarc.types import ActionReady
 from reflexarc.vocabulary import Vocabulary
@@ -30,7 +31,6 @@ from .row import Row
 
 ROBOT = Path(__file__).parents[2] / "config" / "spot_onboard.json5"
 PERIOD_S = 1.0
-CONNECT_EVERY_S = 0.75  # as the runtime's loop does
 AROUND_S = 0.1  # before the deadline: there everything that ends in time by a clock has its place
 
 # The model on board answers the questions with two actions, the others with three.
@@ -221,7 +221,7 @@ async def connected(llm: LLM[Any]) -> AsyncIterator[None]:
 
     async def keep() -> None:
         while True:
-            await asyncio.sleep(CONNECT_EVERY_S)
+            await asyncio.sleep(_CONNECT_EVERY_S)
             await llm.connect()
 
     task = asyncio.create_task(keep(), name="stay connected")

@@ -4,7 +4,7 @@
 
 A scripted server in front misbehaves, a brain behind it does too, and the last one is the real
 model on board, whose process is killed now and then. Every tick must be accounted for: acted, idled
-with a reason, or broken off; none late; and memory, tasks and processes as they were.
+with a reason, or broken off; none late; and memory, tasks, sockets and processes as they were.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -34,6 +34,7 @@ from reflexarc.testing import Received, Reply, ScriptedLLM, Server, Turn, run_vi
 from reflexarc.types import Action, ActionReady, CortexOutputModel, Event, Finished
 from reflexarc.vocabulary import Vocabulary
 from tests.chaos.pulse import Waits
+from tests.leftovers import Leftovers, children
 
 SPOT = Path(__file__).parents[2] / "config" / "spot_onboard.json5"
 TIMEOUT_S = 3.0
@@ -144,7 +145,7 @@ async def tick(llm: LLM[CortexOutputModel], prompt: Prompt, waits: Waits) -> str
 
 async def soak(ticks: int, seed: int) -> World:
     """Run them."""
-    world = World(seed)
+    world, leftovers = World(seed), Leftovers()
     robot = RobotConfig.load(SPOT)
     vocabulary = Vocabulary.from_actions(robot.agent_actions)
     prompt = Prompt.for_robot(robot).at("A person says: please sit down.")
@@ -175,9 +176,8 @@ async def soak(ticks: int, seed: int) -> World:
                 await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
             grown = resident_mb() - at_first
     assert grown < GROWTH_MB, f"memory has grown by {grown:.1f} MB"
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    assert not left, f"left behind: {left}"
-    assert not children(), f"processes left behind: {children()}"
+    left = await leftovers.wait()
+    assert not left, f"left behind: {', '.join(left)}"
     print(f"memory {at_first:.0f} MB after a fifth of them, {grown:+.1f} MB since")
     return world
 
@@ -186,15 +186,6 @@ def resident_mb() -> float:
     """Memory of this process."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def children() -> list[int]:
-    """Processes of ours."""
-    found: list[int] = []
-    for thread in Path("/proc/self/task").glob("*/children"):
-        with suppress(OSError):
-            found += map(int, thread.read_text().split())
-    return found
 
 
 def kill_child() -> int:
