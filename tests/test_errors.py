@@ -153,3 +153,14 @@ def test_an_error_can_be_copied(error: type[ReflexarcError]) -> None:
     original = make(error)
     twin = copy.copy(original)
     assert (type(twin), str(twin), vars(twin)) == (error, str(original), vars(original))
+
+
+def test_a_copy_is_whole() -> None:
+    """With its own fields, its cause and where it was raised, and it is another object."""
+    with pytest.raises(DeadlineError) as caught:
+        raise DeadlineError("late", phase="stall", elapsed_s=2.0) from KeyError("x")
+    error, again = caught.value, caught.value.copy()
+    assert again is not error
+    assert (type(again), str(again), vars(again)) == (DeadlineError, str(error), vars(error))
+    assert again.__cause__ is error.__cause__
+    assert again.__traceback__ is error.__traceback__

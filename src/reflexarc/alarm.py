@@ -1,4 +1,4 @@
-"""Waits that end at a moment, all of them by one timer.
+"""Waits that end at a moment, all of them by one timer; and cancellations that nobody asked for.
 
 `asyncio.timeout` sets and cancels a timer for every wait; where a wait is one for each token, that
 is half of what a token costs (bench/transports.py).
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Generator
+from contextlib import contextmanager
 from typing import Self, TypeVar
 
 T = TypeVar("T")
@@ -16,6 +17,34 @@ T = TypeVar("T")
 
 class LateError(Exception):
     """The moment came before what was waited for."""
+
+
+class StrayError(RuntimeError):
+    """Somebody's code has raised `asyncio.CancelledError` where nobody had cancelled it."""
+
+
+@contextmanager
+def no_strays() -> Generator[None]:
+    """Turn a `CancelledError` of which the running task knows nothing into an error like others.
+
+    Else a mistake in somebody's code would end whoever has called it, without a word.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    StrayError
+        Where the running task has not been cancelled.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise StrayError("it raised CancelledError, and nobody had cancelled it") from error
 
 
 class Alarm:

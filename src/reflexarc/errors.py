@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 if TYPE_CHECKING:
     from reflexarc.attempts import Attempt
@@ -157,6 +157,21 @@ class LLMError(ReflexarcError):
     """
 
     attempts: tuple[Attempt, ...] = ()
+
+    def copy(self) -> Self:
+        """The same error once more, for what is known only outside of who has raised it.
+
+        Returns
+        -------
+        LLMError
+            With the same cause and traceback. A program may raise one object again and again, so
+            what is written into it would be told of the next call as well.
+        """
+        kind = type(self)
+        again = kind.__new__(kind, *self.args)
+        vars(again).update(vars(self))
+        again.__cause__ = self.__cause__
+        return again.with_traceback(self.__traceback__)
 
 
 class AuthError(LLMError):

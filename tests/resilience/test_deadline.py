@@ -16,7 +16,7 @@ from reflexarc.due import Due, due, due_by
 from reflexarc.errors import BadOutputError, DeadlineError, ServerError, TruncatedError
 from reflexarc.llm import LLM, Messages
 from reflexarc.prompt import Prompt
-from reflexarc.resilience import Deadline, Failover
+from reflexarc.resilience import Breaker, Deadline, Failover, Retry
 from reflexarc.specs import ActionSpec
 from reflexarc.testing import ScriptedLLM, Turn, run_virtual
 from reflexarc.types import Action, ActionReady, CortexOutputModel, Event, PlainText, TextDelta
@@ -65,7 +65,7 @@ def test_a_running_answer_is_cut() -> None:
         assert asyncio.get_running_loop().time() - begun <= 3
         assert isinstance(error, DeadlineError)
         assert error.phase == "total"
-        assert error.message.startswith("the answer was not complete within 3 s")
+        assert error.message.startswith("the answer was not complete within the 3 s")
         assert llm.was_closed
         assert outcomes(error) == [("Foreign", "timeout")]
 
@@ -233,7 +233,7 @@ def test_one_that_ends_without_a_word_has_failed() -> None:
 def test_the_nearest_deadline_holds() -> None:
     """One inside another may only shorten it, and who is inside both can ask for it."""
     assert due() == Due()
-    with due_by(Due(5, 9)), due_by(Due(7, 8)):
+    with due_by(Due(5, 9)), due_by(Due(7, 8).within(due())):
         assert due() == Due(5, 8)
     assert due() == Due()
 
@@ -280,5 +280,72 @@ def test_no_tick_is_late_whatever_they_do(
             assert all(asked.ended != "running" for brain in brains for asked in brain.asked)
             assert asyncio.all_tasks() == {asyncio.current_task()}
             await asyncio.sleep(1)
+
+    run_virtual(main())
+
+
+def test_a_short_first_limit_leaves_most_of_its_time() -> None:
+    """What is kept back for the idle action is a part of the shortest limit, not of the longest."""
+
+    async def main() -> None:
+        quick = Foreign(0.03, ActionReady(SIT, 0, 0.03), 60.0)
+        events, _ = await tick(Deadline(quick, timeout=3, first_action_timeout=0.04))
+        assert isinstance(events[0], ActionReady)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("actions", [(), (SIT,)])
+def test_a_brain_that_stalls_is_followed_by_the_next(actions: tuple[Action, ...]) -> None:
+    """At once where it has not acted, else at the next tick; its breaker opens in time."""
+
+    async def main() -> None:
+        said = actions or (TextDelta("hm"),)
+        stalls = plays(Turn((*said, RUN), duration_s=1e3))
+        breaker = Breaker(stalls)
+        robot = Deadline(Failover([breaker, acts()]), timeout=3, stall_timeout=0.5)
+        for _ in range(3):
+            events, error = await tick(robot)
+            if actions:
+                assert isinstance(error, TruncatedError)
+                events, error = await tick(robot)
+            else:
+                assert outcomes(finished(events))[0] == ("First", "timeout")
+            assert finished(events).provider == "Second"
+            await asyncio.sleep(61)
+        assert len(stalls.asked) == 3
+        assert breaker.state == "half-open"
+
+    run_virtual(main())
+
+
+def test_silence_of_one_brain_is_not_the_next_ones() -> None:
+    """Who is asked after a failure begins anew."""
+
+    async def main() -> None:
+        breaks = fails(events=(TextDelta("hm"),), duration_s=0.2)
+        slow = acts(first_s=0.8)
+        events, _ = await tick(chain(breaks, slow, timeout=3, stall_timeout=0.5))
+        assert finished(events).provider == "Second"
+        nested = chain(Failover([breaks, slow]), timeout=3, stall_timeout=0.5)
+        assert finished((await tick(nested))[0]).provider == "Second"
+
+    run_virtual(main())
+
+
+def test_nobody_inside_is_missing_from_the_record() -> None:
+    """Also where it is cut from outside, those that it has asked before are told."""
+
+    async def main() -> None:
+        retry = Retry(plays(Turn(failure=ServerError("down")), Turn(first_s=60.0)))
+        events, _ = await tick(Deadline(retry, timeout=1, idle=STILL))
+        assert outcomes(finished(events)) == [("First", "server"), ("First", "timeout")]
+        inner = Failover([fails(), acts(first_s=60.0)])
+        events, _ = await tick(chain(inner, plays(Turn((RUN,))), timeout=1))
+        record = finished(events).attempts
+        assert [(each.provider, each.outcome) for each in record] == [
+            ("First", "server"), ("Second", "timeout"), ("First", "ok"),
+        ]  # fmt: skip
+        assert [each.elapsed_s for each in record] == pytest.approx([0, 0.48, 0])
 
     run_virtual(main())

@@ -19,12 +19,13 @@ from reflexarc.errors import (
     ConnectError,
     DeadlineError,
     LLMError,
+    RestingError,
     ServerError,
     TruncatedError,
     UnavailableError,
 )
 from reflexarc.llm import Messages
-from reflexarc.resilience import Deadline, Failover
+from reflexarc.resilience import Breaker, Deadline, Failover
 from reflexarc.testing import ScriptedLLM, Turn, run_virtual
 from reflexarc.types import (
     Action,
@@ -33,6 +34,7 @@ from reflexarc.types import (
     CortexOutputModel,
     Event,
     Finished,
+    PlainText,
     TextDelta,
 )
 
@@ -314,6 +316,97 @@ async def test_a_mistake_in_one_brain_is_no_reason_for_none(
     """It is logged with its traceback, and the next one answers."""
     events, _ = await tick(chain(Buggy(name=name), acts()))
     [failed] = [event for event in events if isinstance(event, AttemptFailed)]
-    assert failed.attempt.outcome == "unavailable"
+    assert failed.attempt.outcome == ("unavailable" if name == "broken" else "bad_output")
     assert finished(events).provider == "Second"
     assert ("ZeroDivisionError" in caplog.text) == (name == "broken")
+
+
+WORDS = (TextDelta("It has"), TextDelta(" rained."))
+TEXT = PlainText(text="It has rained.")
+
+
+def test_a_text_may_take_all_the_time_once_it_has_begun() -> None:
+    """It must begin in its share; being late with it is nothing against how well one acts."""
+
+    async def main() -> None:
+        writes = plays(Turn(WORDS, first_s=0.5, duration_s=2.5, answer=TEXT), Turn((SIT,)))
+        robot = chain(writes, acts(), timeout=3)
+        assert await robot.write("What has happened?") == TEXT.text
+
+        slow = plays(Turn(first_s=60.0), Turn((SIT,)))
+        second = plays(Turn(WORDS, first_s=1.0, duration_s=1.4, answer=TEXT))
+        breaker = Breaker(slow, failures=1)
+        robot = chain(breaker, second, timeout=3)
+        assert await robot.write("What has happened?") == TEXT.text
+        assert breaker.state == "closed"
+        assert (await robot.ask("go")).actions == [SIT]
+        assert len(slow.asked) == 2
+
+    run_virtual(main())
+
+
+def test_a_quick_brain_is_left_an_equal_share_for_a_text() -> None:
+    """How long its actions take says nothing of its texts."""
+
+    async def main() -> None:
+        second = plays(*[Turn((SIT,), first_s=0.05)] * 8, Turn(WORDS, first_s=0.8, answer=TEXT))
+        first = plays(*[Turn(failure=ServerError("down"))] * 8, Turn(first_s=60.0))
+        robot = chain(first, second, timeout=3)
+        for _ in range(8):
+            await robot.ask("go")
+            await asyncio.sleep(61)
+        assert await robot.write("What has happened?") == TEXT.text
+
+    run_virtual(main())
+
+
+def test_a_text_that_breaks_off_is_begun_again() -> None:
+    """By the next brain: nothing has been done."""
+
+    async def main() -> None:
+        first = plays(Turn(WORDS[:1], failure=ServerError("down")))
+        second = plays(Turn(WORDS, answer=TEXT))
+        assert await chain(first, second).write("What has happened?") == TEXT.text
+
+    run_virtual(main())
+
+
+def test_one_whose_brains_rest_is_left_alone_no_longer_than_they() -> None:
+    """Inside another one, it begins no rest of its own on top of theirs."""
+
+    async def main() -> None:
+        well = plays(Turn(failure=AuthError("no")), Turn((SIT,)))
+        inner = Failover([Breaker(well), fails()])
+        robot = chain(inner, acts(RUN), timeout=3)
+        for _ in range(62):
+            actions = (await robot.ask("go")).actions
+            if actions == [SIT]:
+                break
+            await asyncio.sleep(1)
+        assert actions == [SIT]
+
+        resting = Failover([Breaker(fails(AuthError("no"))), fails()])
+        with pytest.raises(UnavailableError, match="none of 2"):
+            await resting.ask("go")
+        with pytest.raises(RestingError, match="none of 2") as caught:
+            await resting.ask("go")
+        assert caught.value.retry_after_s == pytest.approx(60)
+
+    run_virtual(main())
+
+
+def test_questions_at_the_same_time_meet_one_failure() -> None:
+    """Five that meet it are no five in a row, and what was asked before it does not undo it."""
+
+    async def main() -> None:
+        down = Turn(failure=ServerError("down"), first_s=0.1)
+        first = plays(Turn((SIT,), first_s=0.5), *[down] * 5, Turn((SIT,)))
+        failover = Failover([first, acts(RUN)])
+        answers = await asyncio.gather(*(failover.ask("go") for _ in range(6)))
+        assert [answer.actions for answer in answers] == [[SIT], *[[RUN]] * 5]
+        await asyncio.sleep(4)
+        assert (await failover.ask("go")).actions == [RUN]
+        await asyncio.sleep(1)
+        assert (await failover.ask("go")).actions == [SIT]
+
+    run_virtual(main())

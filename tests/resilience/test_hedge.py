@@ -250,3 +250,31 @@ async def test_the_loser_is_disconnected() -> None:
             async with asyncio.timeout(5):
                 await slow.requests[0].left.wait()
         assert time.monotonic() - begun < 5
+
+
+def test_one_that_was_overtaken_early_is_not_taken_for_quick() -> None:
+    """It had no time to show how long it takes; else it would be left too little the next time."""
+
+    async def main() -> None:
+        usual = Turn((SIT,), first_s=0.52)
+        first = ScriptedLLM[CortexOutputModel](*[usual] * 12, Turn(first_s=60.0), name="a")
+        second = says("b", first_s=0.8)
+        hedged = Failover([first, second], hedge_after=0.5)
+        for _ in range(12):
+            assert finished((await tick(Deadline(hedged, timeout=3)))[0]).provider == "a"
+        assert len(second.asked) == 12
+        hedged._hedge_after = None
+        events, _ = await tick(Deadline(hedged, timeout=3))
+        assert finished(events).first_action_s == pytest.approx(2.96 / 2 + 0.8 + 0.0)
+
+    run_virtual(main())
+
+
+def test_without_a_deadline_a_second_is_a_long_time() -> None:
+    """Until there are answers to go by, nobody waits for ever."""
+
+    async def main() -> None:
+        events, _ = await tick(Hedge(hangs(), says("b")))
+        assert finished(events).first_action_s == pytest.approx(1.0)
+
+    run_virtual(main())

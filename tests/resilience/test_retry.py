@@ -212,3 +212,39 @@ def test_it_opens_warms_and_closes_what_is_inside() -> None:
         assert not llm.is_open
 
     run_virtual(main())
+
+
+def test_nobody_is_waited_for_longer_than_a_minute() -> None:
+    """Also where no deadline says so; it is left alone for that minute then."""
+
+    async def main() -> None:
+        llm = plays(broken(RateLimitedError("slow down", retry_after_s=3600)), OK)
+        begun = asyncio.get_running_loop().time()
+        retry = Retry(llm)
+        _, error = await tick(retry)
+        assert isinstance(error, RateLimitedError)
+        assert asyncio.get_running_loop().time() == begun
+        await asyncio.sleep(60.1)
+        assert finished((await tick(retry))[0]).provider == "First"
+
+    run_virtual(main())
+
+
+def test_questions_at_the_same_time_undo_no_rest() -> None:
+    """Neither does an answer that was on its way, nor a failure that asks for less."""
+
+    async def main() -> None:
+        llm = plays(
+            Turn((SIT,), first_s=0.5),
+            broken(RateLimitedError("slow down"), first_s=0.5),
+            broken(RateLimitedError("slow down", retry_after_s=30)),
+            OK,
+        )
+        retry = Retry(llm, attempts=1)
+        await asyncio.gather(*(tick(retry) for _ in range(3)))
+        await asyncio.sleep(20)
+        assert isinstance((await tick(retry))[1], RestingError)
+        await asyncio.sleep(10)
+        assert finished((await tick(retry))[0]).provider == "First"
+
+    run_virtual(main())

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from reflexarc.attempts import Attempt, AttemptFailed
 from reflexarc.errors import LLMError, TruncatedError
 from reflexarc.llm import LLM, R
 from reflexarc.prompt import Prompt
-from reflexarc.types import ActionReady, ActionRefused, Event, Finished
+from reflexarc.types import ActionReady, ActionRefused, Event, Finished, TextDelta
+
+
+def is_useful(event: Event) -> bool:
+    """Whether an event ends a silence; empty text, and that somebody has failed, do not.
+
+    Parameters
+    ----------
+    event : Event
+        Of any kind.
+
+    Returns
+    -------
+    bool
+    """
+    if isinstance(event, TextDelta):
+        return bool(event.text)
+    return isinstance(event, ActionReady | ActionRefused)
 
 
 class Around(LLM[R]):
@@ -85,7 +103,7 @@ class Account:
             )
         return event
 
-    def note(self, error: LLMError, name: str, began: float) -> None:
+    def note(self, error: LLMError, name: str, began: float, told: Sequence[Attempt] = ()) -> None:
         """Note that a try has failed.
 
         Parameters
@@ -96,9 +114,14 @@ class Account:
             Who was asked.
         began : float
             When; the loop's time.
+        told : sequence of Attempt, default ()
+            Tries of its own that it has told of before; they are in an error that it raises, but
+            not in one that cuts it.
         """
+        took_s = self.clock() - began
         own = error.attempts or (
-            Attempt(name, error.model or "", error.kind, self.clock() - began, error.message),
+            *told,
+            Attempt(name, error.model or "", error.kind, took_s, error.message),
         )
         self.attempts = (*self.attempts, *own)
 
@@ -140,6 +163,22 @@ class Account:
             )
             cut.__cause__ = error
             error = cut
-        error.attempts = self.attempts
-        error.elapsed_s = self.clock() - self.started
-        return error
+        return self.whole(error)
+
+    def whole(self, error: LLMError) -> LLMError:
+        """An error as the whole question's, with every try and all of the time.
+
+        Parameters
+        ----------
+        error : LLMError
+            Of the last try.
+
+        Returns
+        -------
+        LLMError
+            Another object.
+        """
+        whole = error.copy()
+        whole.attempts = self.attempts
+        whole.elapsed_s = self.clock() - self.started
+        return whole

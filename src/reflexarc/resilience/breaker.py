@@ -11,7 +11,7 @@ from reflexarc.due import due
 from reflexarc.errors import DeadlineError, LLMError
 from reflexarc.llm import LLM, Messages, R
 from reflexarc.prompt import Prompt, read_prompt
-from reflexarc.resilience.around import Around
+from reflexarc.resilience.around import Around, is_useful
 from reflexarc.resilience.health import (
     FIRST_REST_S,
     LONGEST_REST_S,
@@ -61,7 +61,6 @@ class Breaker(Around[R]):
         self._failures = 0
         self._is_open = False
         self._is_probing = False
-        self._opened: int = 0  # how often: what began before does not count afterwards
         self._rest = Rest(open_s, longest_s)
 
     @property
@@ -81,25 +80,28 @@ class Breaker(Around[R]):
         if self.state == "open":
             raise self._rest.error(self.name, clock())
         is_probe = self._is_probing = self._is_open
-        era: int = self._opened
-        acted = False
+        era: int = self._rest.era  # what began before it opened does not count afterwards
+        is_plain, is_served, heard_at = whole.is_plain, False, None
         try:
             async with aclosing(self._llm.stream(whole)) as events:
                 async for event in events:
+                    if is_useful(event):
+                        heard_at = clock()
                     if isinstance(event, ActionReady | Finished):
-                        acted = True
+                        is_served = True
                         self._served(is_probe=is_probe, era=era, whole=isinstance(event, Finished))
                         is_probe = False
                     yield event
         except LLMError as error:
-            self._failed(error, clock(), is_probe=is_probe, era=era)
+            self._failed(error, clock(), era, is_probe=is_probe, is_plain=is_plain)
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            if acted:
+            until, phase = due().limit(heard_at, is_served=is_served)
+            if until <= clock():
+                late = DeadlineError("it was cut, since it was late", phase=phase)
+                self._failed(late, clock(), era, is_probe=is_probe, is_plain=is_plain)
+            elif is_served:
                 self._served(is_probe=is_probe, era=era, whole=True)
-            elif clock() >= due().first_action:
-                late = DeadlineError("no action came in time", phase="first_action")
-                self._failed(late, clock(), is_probe=is_probe, era=era)
             raise
         finally:
             if is_probe:
@@ -108,18 +110,17 @@ class Breaker(Around[R]):
     def _served(self, *, is_probe: bool, era: int, whole: bool) -> None:
         if is_probe:
             self._is_open = self._is_probing = False
-        if era != self._opened:
-            return
-        if whole:
+        if whole and era == self._rest.era:
             self._failures = 0
-            self._rest.end()
+            self._rest.end(era)
 
-    def _failed(self, error: LLMError, now: float, *, is_probe: bool, era: int) -> None:
-        if era != self._opened or not is_counted(error):
+    def _failed(
+        self, error: LLMError, now: float, era: int, *, is_probe: bool, is_plain: bool
+    ) -> None:
+        if era != self._rest.era or not is_counted(error, is_plain=is_plain):
             return
         self._failures += 1
         if is_probe or self._failures >= self._most or is_lasting(error):
             self._is_open = True
-            self._opened += 1
             self._failures = 0
-            self._rest.begin(error, now)
+            self._rest.begin(error, now, era)

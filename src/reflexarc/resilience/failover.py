@@ -12,16 +12,21 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any, Literal
 
-from reflexarc.errors import ConfigError, LLMError, ReflexarcError
+from reflexarc.alarm import no_strays
+from reflexarc.errors import ConfigError, LLMError
 from reflexarc.llm import LLM, Messages, R
 from reflexarc.prompt import Prompt, read_prompt
-from reflexarc.resilience.race import Member, Race, all_failed, failure_of
+from reflexarc.resilience.asking import Member, failure_of
+from reflexarc.resilience.race import Race, all_failed
 from reflexarc.types import Event
 
 _log = logging.getLogger(__name__)
 
 _GREETING_S = 0.5
 """Seconds in which a connection is made; where one takes longer, the robot begins without it."""
+
+_INSISTING_S = 1.0
+"""Seconds for which one that will not end is waited for when all is closed."""
 
 HedgeAfter = float | Literal["auto", "p95"] | None
 
@@ -64,6 +69,7 @@ class Failover(LLM[R]):
         lengths = [*history_lengths, *[None] * len(self.llms)]
         self._members = [Member(llm, ticks) for llm, ticks in zip(self.llms, lengths, strict=False)]
         self._hedge_after: HedgeAfter = hedge_after
+        self._left: set[asyncio.Task[None]] = set()  # those that were cancelled, and go on
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.llms))})"
@@ -76,7 +82,7 @@ class Failover(LLM[R]):
         Plain text is not asked of one on board where there is another: it may have to act.
         """
         whole = read_prompt(prompt, messages)
-        race = Race(self._in_order(whole), whole, self._hedge_after)
+        race = Race(self._in_order(whole), whole, self._hedge_after, self._left)
         try:
             async with aclosing(race.events()) as events:
                 async for event in events:
@@ -131,16 +137,26 @@ class Failover(LLM[R]):
         async with AsyncExitStack() as closing:
             for llm in self.llms:
                 closing.push_async_callback(llm.aclose)
+            closing.push_async_callback(self._insist)
+
+    async def _insist(self) -> None:
+        """Cancel once more those that go on, now that there is time to wait for them."""
+        for task in self._left:
+            task.cancel()
+        if self._left:
+            await asyncio.wait(self._left, timeout=_INSISTING_S)
 
     async def _each(self, do: Callable[[LLM[Any]], Awaitable[None]]) -> list[LLMError]:
         """Do something with each of them at once, and tell which ones fail."""
 
         async def one(llm: LLM[Any]) -> LLMError | None:
             try:
-                await do(llm)
-            except ReflexarcError as error:
-                _log.warning("%s is not ready (%s): %s", llm.name, error.kind, error.message)
-                return failure_of(llm, error)
+                with no_strays():
+                    await do(llm)
+            except Exception as error:  # noqa: BLE001 - a mistake in one is no reason for none
+                failure = failure_of(llm, error)
+                _log.warning("%s is not ready (%s): %s", llm.name, failure.kind, failure.message)
+                return failure
             return None
 
         async with asyncio.TaskGroup() as group:

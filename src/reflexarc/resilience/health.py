@@ -10,6 +10,9 @@ from reflexarc.errors import LLMError, RestingError
 # These say something of the question, or that nobody was asked.
 _NOT_COUNTED = {"bad_request", "context_overflow", "refused", "resting"}
 
+# Of one who was asked for a text, these do not say how well he acts.
+_NOT_COUNTED_OF_TEXT = {"timeout", "bad_output", "truncated"}
+
 # These do not pass by themselves.
 _LASTING = {"auth", "quota"}
 
@@ -18,20 +21,22 @@ LONGEST_REST_S = 60.0
 _GROWTH = 2.0
 
 
-def is_counted(error: LLMError) -> bool:
+def is_counted(error: LLMError, *, is_plain: bool = False) -> bool:
     """Whether a failure says that the provider is not well.
 
     Parameters
     ----------
     error : LLMError
         How a call failed.
+    is_plain : bool, default False
+        Whether it was asked for plain text.
 
     Returns
     -------
     bool
         False where the question was at fault, or the provider was not asked.
     """
-    return error.kind not in _NOT_COUNTED
+    return error.kind not in (_NOT_COUNTED | _NOT_COUNTED_OF_TEXT if is_plain else _NOT_COUNTED)
 
 
 def is_lasting(error: LLMError) -> bool:
@@ -59,16 +64,23 @@ class Rest:
         Seconds after the first failure; doubled at each further one in a row.
     longest_s : float, default LONGEST_REST_S
         Most seconds, whatever a server asks for.
+
+    Attributes
+    ----------
+    era : int
+        Rests so far. Whoever asks notes it: what becomes of a try that began before a rest neither
+        ends it nor makes the next one longer.
     """
 
     def __init__(self, first_s: float = FIRST_REST_S, longest_s: float = LONGEST_REST_S) -> None:
         self._first_s = first_s
         self._longest_s = longest_s
+        self.era: int = 0
         self._times = 0
         self._until = -math.inf
         self._why = ""
 
-    def begin(self, error: LLMError, now: float) -> None:
+    def begin(self, error: LLMError, now: float, era: int, *, is_plain: bool = False) -> None:
         """Begin a rest, as long as its record and the server ask for.
 
         Parameters
@@ -77,22 +89,37 @@ class Rest:
             Why; one that does not count begins none.
         now : float
             The loop's time.
+        era : int
+            When the try began.
+        is_plain : bool, default False
+            Whether it was asked for plain text.
         """
+        asked_s = min(self._longest_s, error.retry_after_s or 0.0)
         if isinstance(error, RestingError):  # somebody inside has begun it already
-            self._until = now + min(self._longest_s, error.retry_after_s or 0.0)
-        if not is_counted(error):
+            self._until = now + asked_s
+        if not is_counted(error, is_plain=is_plain):
             return
-        # The exponent is bounded so that a robot left alone for months does not overflow a float.
-        grown_s = self._first_s * _GROWTH ** min(self._times, 32)
-        rest_s = min(self._longest_s, max(grown_s, error.retry_after_s or 0.0))
-        self._times += 1
-        self._until = now + (self._longest_s if is_lasting(error) else rest_s)
+        rest_s = self._longest_s if is_lasting(error) else asked_s
+        if era == self.era:
+            # The exponent is bounded, or a robot left alone for months would overflow a float.
+            grown_s = self._first_s * _GROWTH ** min(self._times, 32)
+            rest_s = max(rest_s, min(self._longest_s, grown_s))
+            self._times += 1
+            self.era += 1
+        self._until = max(self._until, now + rest_s)
         self._why = error.kind
 
-    def end(self) -> None:
-        """Forget all failures: an answer has arrived."""
-        self._times = 0
-        self._until = -math.inf
+    def end(self, era: int) -> None:
+        """Forget all failures: an answer has arrived.
+
+        Parameters
+        ----------
+        era : int
+            When the try began.
+        """
+        if era == self.era:
+            self._times = 0
+            self._until = -math.inf
 
     def left_s(self, now: float) -> float:
         """Seconds for which it is still left alone.

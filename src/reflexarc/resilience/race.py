@@ -7,125 +7,28 @@ import logging
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import Any
 
 from reflexarc.alarm import Alarm, LateError
 from reflexarc.attempts import Attempt
-from reflexarc.due import Due, due, due_by
-from reflexarc.errors import DeadlineError, LLMError, ReflexarcError, UnavailableError
-from reflexarc.llm import LLM
-from reflexarc.messages import recent
+from reflexarc.due import due
+from reflexarc.errors import LLMError, RestingError, UnavailableError
 from reflexarc.prompt import Prompt
 from reflexarc.resilience.around import Account
-from reflexarc.resilience.health import Latencies, Rest
+from reflexarc.resilience.asking import Asking, Member, News
 from reflexarc.types import ActionReady, Event, Finished
 
 _log = logging.getLogger(__name__)
 
-# What one that is known to be quick is left: so many times its usual latency, but no less. One
-# that has failed lately is left no more than that.
-_LEFT = 3.0
-_LEAST_LEFT_S = 0.3
-
 # So many times in a row overtaken is as bad as to have failed.
 _OVERTAKEN = 3
 
+# How long the next one is waited for where nobody knows better, neither a deadline nor a record.
+_PATIENCE_S = 1.0
 
-@dataclass(slots=True)
-class Member:
-    """One of the brains, and what is known of it.
-
-    Parameters
-    ----------
-    llm : LLM
-        The brain.
-    history_length : int or None
-        Past ticks that it is shown at most; None shows all.
-    rest : Rest, default Rest()
-        Its failures in a row.
-    latencies : Latencies, default Latencies()
-        Its times to the first action.
-    overtaken : int, default 0
-        How often in a row one that was started after it has acted first.
-    """
-
-    llm: LLM[Any]
-    history_length: int | None
-    rest: Rest = field(default_factory=Rest)
-    latencies: Latencies = field(default_factory=Latencies)
-    overtaken: int = 0
-
-    def shown(self, whole: Prompt) -> Prompt:
-        """The prompt with as much of the past as it is shown.
-
-        Parameters
-        ----------
-        whole : Prompt
-            With all of it.
-
-        Returns
-        -------
-        Prompt
-        """
-        if self.history_length is None:
-            return whole
-        return replace(whole, history=recent(whole.history, 2 * self.history_length))
-
-    def needs_s(self, share_s: float) -> float:
-        """How much time it is to be left.
-
-        Parameters
-        ----------
-        share_s : float
-            Its equal share, in seconds.
-
-        Returns
-        -------
-        float
-            Not more than that.
-        """
-        if self.rest.left_s(asyncio.get_running_loop().time()):
-            return min(share_s, _LEAST_LEFT_S)
-        p95 = self.latencies.p95
-        return share_s if p95 is None else min(share_s, max(_LEAST_LEFT_S, _LEFT * p95))
-
-
-class _Runner:
-    """One brain that is being asked, in a task of its own that reads ahead."""
-
-    def __init__(self, member: Member, whole: Prompt, news: _News, until: float) -> None:
-        self.member = member
-        self.name = member.llm.name
-        self.began = asyncio.get_running_loop().time()
-        self.until = until
-        self.held: list[Event] = []
-        self._news = news
-        self.task = asyncio.create_task(
-            self._run(member.shown(whole), Due(first_action=until)), name=f"asking {self.name}"
-        )
-
-    async def _run(self, prompt: Prompt, needed: Due) -> None:
-        llm = self.member.llm
-        try:
-            with due_by(needed):
-                async with aclosing(llm.stream(prompt)) as events:
-                    async for event in events:
-                        self._news.put_nowait((self, event))
-                        if isinstance(event, Finished):
-                            return
-            error: ReflexarcError = UnavailableError("it has ended without an answer; mend it")
-        except ReflexarcError as failure:
-            error = failure
-        except Exception as failure:  # noqa: BLE001 - a mistake in one brain is no reason for none
-            _log.exception("%s failed by a mistake of its own", self.name)
-            error = UnavailableError(f"{type(failure).__name__}: {failure}; mend that provider")
-            error.__cause__ = failure
-        self._news.put_nowait((self, failure_of(llm, error)))
-
-
-_News = asyncio.Queue[tuple[_Runner, Event | LLMError]]
+# How long those that are closed are waited for: not beyond the deadline, but at least for a moment,
+# which a `Deadline` leaves.
+_CLOSING_S = 0.1
+_LEAST_CLOSING_S = 0.01
 
 
 class Race:
@@ -139,20 +42,27 @@ class Race:
         The question.
     hedge_after : float, {"auto", "p95"} or None
         See `Failover`.
+    left : set of asyncio.Task
+        Where those go that are not closed at the end.
     """
 
     def __init__(
-        self, members: Sequence[Member], whole: Prompt, hedge_after: float | str | None
+        self,
+        members: Sequence[Member],
+        whole: Prompt,
+        hedge_after: float | str | None,
+        left: set[asyncio.Task[None]],
     ) -> None:
         self._waiting = deque(members)
         self._whole = whole
         self._hedge_after = None if whole.is_plain else hedge_after
         self._due = due()
         self._account = Account()
-        self._news: _News = asyncio.Queue()
-        self._running: list[_Runner] = []
+        self._news: News = asyncio.Queue()
+        self._running: list[Asking] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._winner: _Runner | None = None
+        self._left = left
+        self._winner: Asking | None = None
         self._hedge_at = math.inf
         self._errors: list[LLMError] = []
 
@@ -173,44 +83,58 @@ class Race:
         with Alarm() as alarm:
             while True:
                 try:
-                    runner, news = await alarm.wait(self._news.get(), self._next_moment())
+                    asking, news = await alarm.wait(self._news.get(), self._next_moment())
                 except LateError:
                     late = self._late()
                     if late is None:
                         self._start_next()
                         continue
-                    runner, news = late
-                if runner not in self._running:  # it was late or overtaken, and is being closed
+                    asking, news = late
+                if asking not in self._running:  # it was late or overtaken, and is being closed
                     continue
                 if isinstance(news, LLMError):
-                    for event in self._failed(runner, news):
+                    for event in self._failed(asking, news):
                         yield event
                 else:
-                    for event in self._told(runner, news):
+                    for event in self._told(asking, news):
                         yield event
                     if isinstance(news, Finished):
                         return
 
     async def aclose(self) -> None:
-        """Close all that are still asked, and wait until they are; may be called twice."""
-        if self._winner is not None and self._winner in self._running and self._account.actions:
-            self._winner.member.rest.end()  # who has heard enough has been served
-        self._running.clear()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        """Close all that are still asked, and wait until they are; may be called twice.
+
+        One that will not be closed is not waited for: it may be somebody else's, and the robot has
+        to act. It is cancelled once, as it may need time for its end.
+        """
+        winner = self._winner
+        if winner is not None and winner in self._running and self._account.actions:
+            winner.member.rest.end(winner.era)  # who has heard enough has been served
+        for asking in [*self._running]:
+            self._stop(asking)
+        closing = {task for task in self._tasks if not task.done()}
+        if not closing:
+            return
+        self._left |= closing
+        for task in closing:
+            task.add_done_callback(self._left.discard)
+        due_at = self._due.first_action if winner is None else self._due.whole
+        left_s = due_at - self._account.clock()
+        limit_s = max(_LEAST_CLOSING_S, min(_CLOSING_S, left_s))
+        _, stubborn = await asyncio.wait(closing, timeout=limit_s)
+        for task in stubborn:
+            _log.warning("%s was cancelled, and goes on; mend that provider", task.get_name())
 
     def _start_next(self) -> None:
         """Ask the next one, which has its share of the time until its first action."""
         member = self._waiting.popleft()
         now = self._account.clock()
-        for runner in self._running:  # it takes nobody's time any more
-            runner.until = self._due.first_action
+        for other in self._running:  # it takes nobody's time any more
+            other.due.first_action = self._due.first_action
         until = self._share_ends(now)
-        runner = _Runner(member, self._whole, self._news, until)
-        self._running.append(runner)
-        self._tasks.append(runner.task)
+        asking = Asking(member, self._whole, until, self._due, self._news)
+        self._running.append(asking)
+        self._tasks.append(asking.task)
         self._hedge_at = now + self._patience_s(member, until - now)
 
     def _share_ends(self, now: float) -> float:
@@ -219,6 +143,8 @@ class Race:
         if until == math.inf:
             return until
         share_s = max(0.0, until - now) / (1 + len(self._waiting))
+        if self._whole.is_plain:  # what is known of them is how long an action takes
+            return now + share_s
         return until - sum(each.needs_s(share_s) for each in self._waiting)
 
     def _patience_s(self, member: Member, share_s: float) -> float:
@@ -233,53 +159,41 @@ class Race:
         if after == "auto" and member.llm.is_paid and self._waiting[0].llm.is_paid:
             return math.inf
         p95 = member.latencies.p95
-        return share_s / 2 if p95 is None else p95
+        if p95 is not None:
+            return p95
+        return _PATIENCE_S if share_s == math.inf else share_s / 2
 
     def _next_moment(self) -> float:
         if self._winner is not None:
-            return self._due.whole
-        return min(self._hedge_at, *(runner.until for runner in self._running))
+            return self._winner.limit()[0]
+        return min(self._hedge_at, *(asking.limit()[0] for asking in self._running))
 
-    def _late(self) -> tuple[_Runner, LLMError] | None:
+    def _late(self) -> tuple[Asking, LLMError] | None:
         """Who is late; None where it is but time to start another beside it."""
-        clock = self._account.clock
-        if self._winner is not None:
-            return self._winner, self._too_late(self._winner, "the answer was not complete")
-        runner = min(self._running, key=lambda each: each.until)
-        if runner.until > clock():
-            return None
-        return runner, self._too_late(runner, "no action was complete")
+        asking = self._winner or min(self._running, key=Asking.limit)
+        until, phase = asking.limit()
+        return None if until > self._account.clock() else (asking, asking.late(phase))
 
-    def _too_late(self, runner: _Runner, what: str) -> DeadlineError:
-        limit_s = self._account.clock() - runner.began
-        is_whole = self._winner is not None or runner.until >= self._due.whole
-        error = DeadlineError(
-            f"{what} within the {limit_s:.2g} s that it was given",
-            phase="total" if is_whole else "first_action",
-            elapsed_s=limit_s,
-        )
-        error.provider = runner.name
-        return error
-
-    def _failed(self, runner: _Runner, error: LLMError) -> Iterator[Event]:
+    def _failed(self, asking: Asking, error: LLMError) -> Iterator[Event]:
         """Note a failure, and ask the next one; it is the whole question's where there is none."""
         account = self._account
-        self._stop(runner)
-        runner.member.rest.begin(error, account.clock())
-        account.note(error, runner.name, runner.began)
+        self._stop(asking)
+        is_plain = self._whole.is_plain
+        asking.member.rest.begin(error, account.clock(), asking.era, is_plain=is_plain)
+        account.note(error, asking.name, asking.since, asking.told)
         self._errors.append(error)
         if self._winner is not None or not (self._running or self._waiting):
             whole = error if self._winner is not None else all_failed(self._errors)
             failure = account.closed_by(whole)
             raise failure from failure.__cause__
         if self._running:
-            self._running[0].until = self._share_ends(account.clock())
+            self._running[0].due.first_action = self._share_ends(account.clock())
         else:
             self._start_next()
         asked = self._running[0]
         _log.warning(
             "%s failed (%s), so %s is asked: %s",
-            runner.name,
+            asking.name,
             error.kind,
             asked.name,
             error.message,
@@ -288,73 +202,50 @@ class Race:
         if len(self._running) == 1:
             yield from self._released(asked)
 
-    def _told(self, runner: _Runner, event: Event) -> Iterator[Event]:
+    def _told(self, asking: Asking, event: Event) -> Iterator[Event]:
         """What is given out of an event: all of it, unless another one may still win."""
         if self._winner is None:
             if isinstance(event, ActionReady | Finished):
-                self._won(runner, event)
-                yield from self._released(runner)
+                self._won(asking)
+                yield from self._released(asking)
             elif len(self._running) > 1:
-                runner.held.append(event)
+                asking.held.append(event)
                 return
         if isinstance(event, Finished):
-            runner.member.rest.end()
-            self._running.remove(runner)
-        yield self._account.placed(event, runner.began)
+            asking.member.rest.end(asking.era)
+            self._running.remove(asking)
+        yield self._account.placed(event, asking.began)
 
-    def _won(self, runner: _Runner, event: ActionReady | Finished) -> None:
+    def _won(self, asking: Asking) -> None:
         """End the race: whoever else is asked is closed."""
-        self._winner = runner
-        runner.member.overtaken = 0
-        if isinstance(event, ActionReady):
-            runner.member.latencies.add(event.at_s)
-        for other in [each for each in self._running if each is not runner]:
+        self._winner = asking
+        asking.member.overtaken = 0
+        if asking.acted_s is not None:
+            asking.member.latencies.add(asking.acted_s)
+        for other in [each for each in self._running if each is not asking]:
             self._stop(other)
-            self._overtaken(other, was_first=other.began < runner.began)
+            self._overtaken(other, was_first=other.began < asking.began)
 
-    def _overtaken(self, runner: _Runner, *, was_first: bool) -> None:
+    def _overtaken(self, asking: Asking, *, was_first: bool) -> None:
         """Note that another one has acted first; a brain that is silent for ever has failed."""
-        member, now = runner.member, self._account.clock()
-        elapsed_s = now - runner.began
-        member.latencies.add(elapsed_s)
-        attempt = Attempt(runner.name, "", "overtaken", elapsed_s)
-        self._account.attempts = (*self._account.attempts, attempt)
-        if was_first:
+        member, now = asking.member, self._account.clock()
+        elapsed_s = now - asking.began
+        attempt = Attempt(asking.name, "", "overtaken", elapsed_s)
+        self._account.attempts = (*self._account.attempts, *asking.told, attempt)
+        if was_first:  # else it had no time to show how long it takes
+            member.latencies.add(elapsed_s)
             member.overtaken += 1
             if member.overtaken >= _OVERTAKEN:
-                member.rest.begin(self._too_late(runner, "no action was complete"), now)
+                member.rest.begin(asking.late("first_action"), now, asking.era)
 
-    def _released(self, runner: _Runner) -> Iterator[Event]:
-        held, runner.held = runner.held, []
+    def _released(self, asking: Asking) -> Iterator[Event]:
+        held, asking.held = asking.held, []
         for event in held:
-            yield self._account.placed(event, runner.began)
+            yield self._account.placed(event, asking.began)
 
-    def _stop(self, runner: _Runner) -> None:
-        self._running.remove(runner)
-        runner.task.cancel()
-
-
-def failure_of(llm: LLM[Any], error: ReflexarcError) -> LLMError:
-    """An error as this brain's failure: what is configured wrongly stops no other.
-
-    Parameters
-    ----------
-    llm : LLM
-        Who failed.
-    error : ReflexarcError
-        How.
-
-    Returns
-    -------
-    LLMError
-        With the provider's name.
-    """
-    if isinstance(error, LLMError):
-        error.provider = error.provider or llm.name
-        return error
-    failure = UnavailableError(error.message, provider=llm.name, retryable=False)
-    failure.__cause__ = error
-    return failure
+    def _stop(self, asking: Asking) -> None:
+        self._running.remove(asking)
+        asking.task.cancel()
 
 
 def all_failed(errors: Sequence[LLMError]) -> LLMError:
@@ -368,14 +259,19 @@ def all_failed(errors: Sequence[LLMError]) -> LLMError:
     Returns
     -------
     LLMError
+        That they rest, where one of them does: it will be asked again when its rest is over, so
+        whoever asks all of them has nothing to add to it.
     """
     if len(errors) == 1:
         return errors[0]
     reasons = "; ".join(f"{error.provider} ({error.kind}): {error.message}" for error in errors)
-    whole = UnavailableError(
+    rests = [error.retry_after_s or 0.0 for error in errors if isinstance(error, RestingError)]
+    kind = RestingError if rests else UnavailableError
+    whole = kind(
         f"none of {len(errors)} brains answered: {reasons}",
         provider="FailoverLLM",
         retryable=any(error.retryable for error in errors),
+        retry_after_s=min(rests, default=None),
     )
     whole.__cause__ = ExceptionGroup("every brain failed", errors)
     return whole

@@ -97,6 +97,7 @@ class Retry(Around[R]):
         self._budget = budget
         self._random = random or Random()
         self._tokens = _MOST_TOKENS
+        self._longest_s = longest_s
         self._rest = Rest(_FIRST_REST_S, longest_s)
 
     async def stream(
@@ -107,6 +108,7 @@ class Retry(Around[R]):
         account = Account()
         if self._rest.left_s(account.started):
             raise self._rest.error(self.name, account.started)
+        era: int = self._rest.era
         self._tokens = min(_MOST_TOKENS, self._tokens + self._budget)
         for tries in range(1, self._most + 1):
             began = account.clock()
@@ -114,32 +116,31 @@ class Retry(Around[R]):
                 async with aclosing(self._llm.stream(whole)) as events:
                     async for event in events:
                         if isinstance(event, ActionReady | Finished):
-                            self._rest.end()
+                            self._rest.end(era)
                         yield account.placed(event, began)
                 return
             except LLMError as error:
                 account.note(error, self.name, began)
                 wait_s = self._wait_s(error, account, tries)
                 if wait_s is None:
-                    self._give_up(error, account)
-                    error.attempts = account.attempts
-                    error.elapsed_s = account.clock() - account.started
-                    raise
+                    self._give_up(error, account.clock(), era)
+                    raise account.whole(error) from error.__cause__
             yield account.failed(self.name)
             await asyncio.sleep(wait_s)
 
     def _wait_s(self, error: LLMError, account: Account, tries: int) -> float | None:
         """How long to wait before the next try; None if there is to be none."""
+        asked_s = error.retry_after_s or 0.0
         if account.actions or not error.retryable or tries == self._most or self._tokens < 1:
             return None
-        wait_s = self._backoff.wait_s(tries, self._random) + (error.retry_after_s or 0.0)
-        if account.clock() + wait_s >= due().first_action:
+        wait_s = self._backoff.wait_s(tries, self._random) + asked_s
+        if asked_s > self._longest_s or account.clock() + wait_s >= due().first_action:
             return None
         self._tokens -= 1
         return wait_s
 
-    def _give_up(self, error: LLMError, account: Account) -> None:
+    def _give_up(self, error: LLMError, now: float, era: int) -> None:
         """Leave the server alone, where it asks for that or has been asked too often."""
         is_asked = error.retry_after_s is not None or isinstance(error, RateLimitedError)
         if is_asked:
-            self._rest.begin(error, account.clock())
+            self._rest.begin(error, now, era)

@@ -175,9 +175,7 @@ class ScriptedLLM(LLM[R]):
 
     def _failed(self, failure: LLMError, elapsed_s: float) -> LLMError:
         """The failure as a provider would raise it; not the same object twice."""
-        kind = type(failure)
-        error = kind.__new__(kind, *failure.args)
-        vars(error).update(vars(failure))
+        error = failure.copy()
         error.provider = error.provider or self.name
         error.model = error.model or self.model
         error.elapsed_s = elapsed_s if error.elapsed_s is None else error.elapsed_s
