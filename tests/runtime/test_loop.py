@@ -15,7 +15,7 @@ from reflexarc.llm import Messages
 from reflexarc.prompt import Prompt
 from reflexarc.providers.connection import FRESH_S, IDLE_S
 from reflexarc.registry import load_llm
-from reflexarc.resilience import Deadline
+from reflexarc.resilience import Deadline, Failover
 from reflexarc.runtime.actuators import Actuator
 from reflexarc.runtime.inputs import Board, Input, Script
 from reflexarc.runtime.loop import (
@@ -607,3 +607,52 @@ def test_a_failure_tells_every_attempt() -> None:
     assert Failed(error).to_dict() == {
         "event": "error", "kind": "error", "message": "no luck", "retryable": False, "attempts": [],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_chain_hides_no_past_that_is_too_long(answers: bool) -> None:
+    """Whether another brain answers, or the robot idles, the past is shortened all the same."""
+    full = Turn(failure=ContextOverflowError("too long"))
+    llm = Brain(Turn(), Turn(), Turn(), full, full, Turn())
+    second = Brain(Turn((SIT,)) if answers else full)
+    robot = Deadline(Failover([llm, second]), timeout=3, idle=SIT)
+    await make(robot, Script("abcdef"), history_length=9).run()
+    expected = [["c", "d"], ["d", "e"]] if answers else [["c"], []]
+    assert past(llm)[3:] == [["a", "b", "c"], *expected]
+
+
+async def test_a_stray_cancellation_does_not_end_the_robot() -> None:
+    """Of a brain, an input or a motor; each is a failure like another, and nothing is skipped."""
+
+    class Stray(Brain):
+        async def stream(
+            self, prompt: str | Prompt, messages: Messages = None
+        ) -> AsyncGenerator[Event, None]:
+            async for event in super().stream(prompt, messages):
+                yield event
+                if len(self.asked) == 1:
+                    raise asyncio.CancelledError
+
+        async def warm(self, prompt: Prompt) -> None:
+            raise asyncio.CancelledError
+
+    class Gone(Input):
+        async def run(self, board: Board) -> None:
+            raise asyncio.CancelledError
+
+    class Limp(Body):
+        async def perform(self, action: Action) -> None:
+            await super().perform(action)
+            if action == SIT:
+                raise asyncio.CancelledError
+
+    body, seen = Limp(), list[TickEvent]()
+    llm = Stray(Turn((SIT, WAG)))
+    await make(llm, Gone(), Script(["a", "b"]), seen=seen, actuator=body).run()
+    assert [each for each in body.log if each.startswith("end")] == [
+        "end sit",
+        "end sit",
+        "end wag tail",
+    ]
+    failures = [event.where for event in seen if isinstance(event, Failed)]
+    assert sorted(failures) == ["actuator", "actuator", "input", "llm"]

@@ -14,6 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from reflexarc.alarm import no_strays
 from reflexarc.errors import ContextOverflowError, LLMError, ReflexarcError
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt, written
@@ -174,19 +175,22 @@ class Loop:
             if self._is_asking or clock() - self._asked_at > CONNECTED_S:
                 continue
             try:
-                await self._llm.connect()
+                with no_strays():
+                    await self._llm.connect()
             except Exception as error:  # noqa: BLE001 - the next tick will meet the same, and tell
                 _log.debug("connecting failed: %s: %s", type(error).__name__, error)
 
     async def _warm(self) -> None:
         try:
-            await self._llm.warm(self._prompt)
+            with no_strays():
+                await self._llm.warm(self._prompt)
         except Exception as error:  # noqa: BLE001 - the first tick will meet the same, and tell
             _log.info("warming failed: %s: %s", type(error).__name__, error)
 
     async def _sense(self, input_: Input) -> None:
         try:
-            await input_.run(self._board)
+            with no_strays():
+                await input_.run(self._board)
         except Exception as error:  # noqa: BLE001 - one broken sensor must not end the robot
             self._report(Failed(error, "input"))
 
@@ -213,7 +217,7 @@ class Loop:
                 if isinstance(event, Failed):
                     failed = True
                     self._report(event)
-                    if isinstance(event.error, ContextOverflowError):
+                    if _has_overflowed(event.error):
                         self._forget()
                     continue
                 if isinstance(event, ActionReady):
@@ -221,6 +225,8 @@ class Loop:
                     ready.put_nowait(event.action)
                 elif isinstance(event, Finished):
                     idled = bool(event.reason)
+                    if _has_overflowed(event):
+                        self._forget()
                 self._observe(event)
             ready.put_nowait(None)
         if not idled and (done or not failed):  # a failure is no example of doing nothing
@@ -230,9 +236,10 @@ class Loop:
         """What the LLM gives out, and its failure as the last of it."""
         self._is_asking = True
         try:
-            async with aclosing(self._llm.stream(prompt)) as events:
-                async for event in events:
-                    yield event
+            with no_strays():
+                async with aclosing(self._llm.stream(prompt)) as events:
+                    async for event in events:
+                        yield event
         except Exception as error:  # noqa: BLE001 - one broken call must not end the robot
             yield Failed(error)
         finally:
@@ -247,7 +254,8 @@ class Loop:
             limit = asyncio.timeout(limit_s)
             try:
                 async with limit:
-                    await self._actuator.perform(action)
+                    with no_strays():
+                        await self._actuator.perform(action)
             except Exception as error:  # noqa: BLE001 - one broken motor must not end the robot
                 late = TimeoutError(f"it was not done within {limit_s:g} s, and was given up")
                 self._report(Failed(late if limit.expired() else error, "actuator", action))
@@ -276,6 +284,15 @@ class Loop:
         """Drop the older half of the past, at least one tick of it."""
         ticks = len(self._history) // 2
         self._history = self._history[2 * ((ticks + 1) // 2) :]
+
+
+def _has_overflowed(end: Exception | Finished) -> bool:
+    """Whether the past was too long for one of those that were asked; another one may answer."""
+    if isinstance(end, ContextOverflowError):
+        return True
+    return isinstance(end, LLMError | Finished) and any(
+        attempt.outcome == ContextOverflowError.kind for attempt in end.attempts
+    )
 
 
 async def _all_ended(senses: Sequence[asyncio.Task[None]]) -> None:
