@@ -27,6 +27,7 @@ from reflexarc.errors import ConfigError, ServerError
 from reflexarc.onboard.models import DEFAULT
 from reflexarc.prompt import Prompt
 from reflexarc.resilience.chain import entries
+from reflexarc.specs import ActionSpec
 from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
 from reflexarc.types import Action
 
@@ -348,3 +349,15 @@ def test_an_answer_is_one_object() -> None:
         **whole.to_dict(), **nothing, "model": None, "server": None, "ok": False,
         "kind": "server", "message": "down",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "brain", [{"type": "OnboardLLM"}, {"type": "MistralLLM", "api_key": SECRET}]
+)
+def test_an_idle_action_is_one_of_the_robots(brain: dict[str, str]) -> None:
+    """Also of a robot with one brain and no list of them."""
+    dog = Vocabulary([ActionSpec("move", ("sit",))])
+    with pytest.raises(ConfigError, match="idle_action is not legal"):
+        line_up(robot(**brain, idle_action={"type": "move", "value": "fly"}), dog, {})
+    legal = robot(**brain, idle_action={"type": "move", "value": "sit"})
+    assert len(line_up(legal, dog, {})) == 1

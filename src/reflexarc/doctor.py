@@ -15,7 +15,7 @@ from reflexarc.errors import SHORTEST_SECRET, DeadlineError, LLMError, Reflexarc
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt
 from reflexarc.registry import find_llm
-from reflexarc.resilience.chain import entries
+from reflexarc.resilience.chain import FailoverLLM, entries
 from reflexarc.types import Action, ActionReady, Finished
 from reflexarc.vocabulary import Vocabulary
 
@@ -140,12 +140,18 @@ def line_up(
     ConfigError
         If they are right each by itself and wrong together: the robot would not start.
     """
-    given = {"vocabulary": vocabulary, "output_model": None, "environ": environ}
-    brains = tuple(_made(each, given) for each in entries(robot.cortex_llm))
+    given: dict[str, Any] = {
+        "vocabulary": vocabulary,
+        "output_model": None,
+        "environ": environ,
+    }
+    config = robot.cortex_llm
+    brains = tuple(_made(each, given) for each in entries(config))
     right = tuple(brain.config for brain in brains if brain.llm is not None)
-    if robot.cortex_llm.llms and right:
-        whole = robot.cortex_llm.model_copy(update={"llms": right})
-        find_llm(whole.type)(whole, **given)
+    if config.llms and right:
+        FailoverLLM(config.model_copy(update={"llms": right}), **given)
+    elif config.is_chain and len(right) == len(brains):
+        FailoverLLM(config, **given)
     return brains
 
 
