@@ -20,6 +20,8 @@ from reflexarc.vocabulary import Refusal, Vocabulary
 LONGEST_LINE = 160
 """Characters a free text may have on its line."""
 
+_TEXT = f'[^\\x00-\\x20] [^\\x00-\\x1f]{{0,{LONGEST_LINE - 1}}} "\\n"'
+
 
 class LineForm:
     """A vocabulary as lines.
@@ -31,7 +33,7 @@ class LineForm:
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self._word_of = {spec.type: _words(spec.values or ()) for spec in vocabulary.specs}
         self._value_of = {
             folded(type_): {folded(word): value for value, word in words.items()}
@@ -74,7 +76,7 @@ class LineForm:
         """
         words = self._value_of.get(folded(type_), {})
         spelled = words.get(folded(value), value) if isinstance(value, str) else value
-        return self._vocabulary.judge(type_, spelled)
+        return self.vocabulary.judge(type_, spelled)
 
     def describe(self) -> str:
         """The actions as text for a model, one a line.
@@ -83,7 +85,7 @@ class LineForm:
         -------
         str
         """
-        return "\n".join(f"{spec.type}: {self._values_of(spec)}" for spec in self._vocabulary.specs)
+        return "\n".join(f"{spec.type}: {self._values_of(spec)}" for spec in self.vocabulary.specs)
 
     def _values_of(self, spec: ActionSpec) -> str:
         if spec.parameters is not None:
@@ -99,10 +101,20 @@ class LineForm:
         -------
         str
         """
-        specs = self._vocabulary.specs
+        specs = self.vocabulary.specs
         rules = [f"root ::= {' '.join(f'a{index}?' for index in range(len(specs)))}"]
         rules += [f"a{index} ::= {self._rule(spec)}" for index, spec in enumerate(specs)]
         return "\n".join(rules + rules_for(rules)) + "\n"
+
+    def sentence_grammar(self) -> str:
+        """A GBNF grammar of the rest of a line with a free text, from the space on.
+
+        Returns
+        -------
+        str
+            With the space, as models have words with the space before them.
+        """
+        return f'root ::= " " {_TEXT}\n'
 
     def _rule(self, spec: ActionSpec) -> str:
         # GBNF's escapes are those of C; JSON's are the ones among them that a line can need.
@@ -110,7 +122,7 @@ class LineForm:
         if spec.parameters is not None:
             return f'{head} {grammar_of(spec.parameters)} "\\n"'
         if spec.values is None:
-            return f'{head} [^\\x00-\\x20] [^\\x00-\\x1f]{{0,{LONGEST_LINE - 1}}} "\\n"'
+            return f"{head} {_TEXT}"
         words = self._word_of[spec.type].values()
         alternatives = " | ".join(json.dumps(word, ensure_ascii=False) for word in words)
         return f'{head} ( {alternatives} ) "\\n"'
@@ -138,11 +150,13 @@ class LineActions(ActionDecoder):
     ----------
     judge : callable
         Decides about each action.
+    begun : str, default ""
+        What the first line begins with, where the model only goes on with it.
     """
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, begun: str = "") -> None:
         super().__init__(judge)
-        self._line: list[str] = []
+        self._line: list[str] = [begun]
 
     def _text(self, text: str) -> list[Action | Refusal]:
         first, *rest = text.split("\n")

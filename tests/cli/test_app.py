@@ -487,7 +487,8 @@ MODEL_KEYS = ["event", "name", "state", "path", "message"]
 def test_the_model_here_is_told(args: list[str], state: str) -> None:
     """Each command about models tells of the model that is here, to programs and to people."""
     result = call("models", *args, "--json")
-    [model] = [json.loads(each) for each in result.stdout.splitlines()]
+    models = [json.loads(each) for each in result.stdout.splitlines()]
+    [model] = [each for each in models if each["name"] == DEFAULT]
     assert (keys(model), model["event"]) == (MODEL_KEYS, "model")
     assert (model["name"], model["state"], result.exit_code) == (DEFAULT, state, 0)
     assert Path(model["path"]).is_file()
@@ -504,9 +505,8 @@ def test_a_model_that_is_not_whole_is_told(
 ) -> None:
     """It is told with the command that mends it; `list` is content to say so, `verify` fails."""
     place = {"XDG_DATA_HOME": str(tmp_path)}
-    [model] = [
-        json.loads(each) for each in call("models", "list", "--json", **place).stdout.splitlines()
-    ]
+    told = call("models", "list", "--json", **place).stdout.splitlines()
+    [model] = [each for each in map(json.loads, told) if each["name"] == DEFAULT]
     if content is not None:
         Path(model["path"]).parent.mkdir(parents=True)
         Path(model["path"]).write_bytes(content)

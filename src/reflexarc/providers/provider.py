@@ -130,7 +130,7 @@ class ProviderLLM(LLM[R]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r})"
 
-    async def stream(
+    def stream(
         self, prompt: str | Prompt, messages: Messages = None
     ) -> AsyncGenerator[Event, None]:
         """Ask, and give out everything that happens as it happens; see `LLM.stream`.
@@ -139,7 +139,9 @@ class ProviderLLM(LLM[R]):
         deadline, as long as no action is out.
         """
         whole = read_prompt(prompt, messages)
-        aim = self._aim_of(whole)
+        return self._answer(whole, self._aim_of(whole))
+
+    async def _answer(self, whole: Prompt, aim: Aim) -> AsyncGenerator[Event, None]:
         request = partial(self._request, whole, aim)
         loop = asyncio.get_running_loop()
         started = loop.time()

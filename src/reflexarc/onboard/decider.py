@@ -1,0 +1,304 @@
+"""Deciding without a language model: what a robot is to do about what it senses, in some 20 ms.
+
+A small encoder and a phrasebook know what people mean in other words; the robot's vocabulary and
+its examples say what that is for this robot. What is said becomes wishes, each of which is a legal
+action or no command at all: dangerous, impossible, nonsense, unknown to this robot, or small talk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reflexarc.config import Sensed
+from reflexarc.onboard.classifier import Classifier
+from reflexarc.onboard.decision import Decision, is_moved, is_shown
+from reflexarc.onboard.hearing import Heard, listen, plain, wishes
+from reflexarc.onboard.phrasebook import KINDS, Kind, phrasebook
+from reflexarc.onboard.vectors import Vectors
+from reflexarc.specs import folded
+from reflexarc.types import Action
+from reflexarc.vocabulary import Vocabulary
+
+# Chosen on the first half of eval/situations.jsonl, where each is in the middle of a plateau.
+_LEAST_COMMAND = 0.4  # of all that was said, that it is a command
+_LEAST_PART = 0.6  # of a part of it
+_LEAST_OF_NOBODY = 0.75  # of what nobody is said to have said
+_MOST_DANGER = 0.3
+_IMPOSSIBLE_IN_DANGER = 0.5  # how much of the one counts as the other
+_SAME = 0.75  # so alike, a phrase for all robots gives way to this robot's own
+_AKIN = 0.6  # so alike, an example is followed in what it shows or says
+_MOST_ACTIONS = 4
+_SAD = 1  # among the feelings
+
+_UNKNOWN: Kind = "unknown"
+
+Label = Action | Kind
+Verdict = Literal["act"] | Kind
+
+
+class _Guess(NamedTuple):
+    """What one text may mean."""
+
+    action: Action
+    certainty: float  # that it is a command
+    other: Kind  # what it is if it is none
+    danger: float
+    refusal: Kind
+
+
+class Decider:
+    """What to do, for one vocabulary and one set of examples.
+
+    Making one computes for some 100 ms, and for 10 ms for each phrase that is not kept yet.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        Of which `is_decidable` holds.
+    examples : sequence of Sensed
+        The robot's own.
+    vectors : Vectors
+        Gives the vectors of texts, and keeps those of all phrases.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, examples: Sequence[Sensed], vectors: Vectors
+    ) -> None:
+        self._encode = vectors
+        self._idle = phrasebook().idle(vocabulary)
+        self._shown = [spec for spec in vocabulary.specs if is_shown(spec)]
+        self._moves = {spec.type: spec for spec in vocabulary.specs if is_moved(spec)}
+        self._feelings = [
+            (name, plain(said)) for name, all_ in phrasebook().feelings.items() for said in all_
+        ]
+        self._heard = [(listen(example.sensed), example) for example in examples]
+        vectors.keep([*self._phrases()])
+        self._vectors = vectors([_key(heard) for heard, _ in self._heard] or [""])
+        self._classifier = Classifier[Label](list(self._labelled()), vectors)
+
+    def decide(self, sensed: str) -> Decision:
+        """Decide; computes for some 10 ms, and as much again for each part of what was said.
+
+        Parameters
+        ----------
+        sensed : str
+            What is sensed now.
+
+        Returns
+        -------
+        Decision
+        """
+        heard = listen(sensed)
+        near, example = self._nearest(heard)
+        if near < _AKIN:
+            example = None
+        idle = (self._idle,) if self._idle else ()
+        if not heard.by_somebody and not self._is_addressed(heard):
+            heard = Heard(heard.said, "")
+        if not heard.said:
+            moves = tuple(self._moves_of(example)) if example else ()
+            shown = self._show(self._felt("silence", heard), example)
+            return Decision("silence", moves or idle, shown)
+        kind, moves = self._meant(heard)
+        if example and tuple(self._moves_of(example)) != moves:
+            example = None
+        felt = self._felt(kind, heard)
+        shown = self._show(felt, example)
+        return Decision(kind, moves or idle, shown, self._answer(kind, felt, example))
+
+    def _meant(self, heard: Heard) -> tuple[Verdict, tuple[Action, ...]]:
+        """Whether it is a command, and which."""
+        whole, parts = plain(heard.said), [plain(part) for part in wishes(heard.said)]
+        parts = [part for part in parts if part not in self._moves]  # the name of a limb
+        scene = [f"{heard.scene} {whole}"] if heard.scene else []
+        guesses = [
+            self._guess(fit) for fit in self._classifier.probabilities([whole, *parts, *scene])
+        ]
+        worst = max(guesses, key=lambda guess: guess.danger)
+        if worst.danger > _MOST_DANGER:
+            return worst.refusal, ()
+        first, rest = guesses[0], guesses[1 : 1 + len(parts)]
+        meant = [guess for guess in rest if guess.certainty > _LEAST_PART]
+        actions = list(dict.fromkeys(guess.action for guess in meant))
+        real = [action for action in actions if action != self._idle]
+        if len(real) > 1:
+            return "act", tuple(real[:_MOST_ACTIONS])
+        if not meant and first.certainty < _LEAST_COMMAND:
+            return first.other, ()
+        if not meant or first.certainty >= max(guess.certainty for guess in meant):
+            return "act", (first.action,)
+        return "act", (*real, *actions)[:1]
+
+    def _is_addressed(self, heard: Heard) -> bool:
+        """Whether words of nobody are clearly meant for the robot."""
+        fits = self._classifier.probabilities([plain(heard.said)])[0]
+        commands, kinds = self._split(fits)
+        return max(sum(commands.values()), kinds["social"]) > _LEAST_OF_NOBODY
+
+    def _guess(self, fits: NDArray[np.float64]) -> _Guess:
+        """What the probabilities of all labels come to."""
+        commands, kinds = self._split(fits)
+        danger = kinds["dangerous"] + _IMPOSSIBLE_IN_DANGER * kinds["impossible"]
+        return _Guess(
+            action=max(commands, key=commands.__getitem__),
+            certainty=sum(commands.values()),
+            other=max(kinds, key=kinds.__getitem__),
+            danger=danger,
+            refusal="dangerous" if kinds["dangerous"] > kinds["impossible"] else "impossible",
+        )
+
+    def _split(self, fits: NDArray[np.float64]) -> tuple[dict[Action, float], dict[Kind, float]]:
+        commands: dict[Action, float] = {}
+        kinds: dict[Kind, float] = dict.fromkeys(KINDS, 0.0)
+        for label, fit in zip(self._classifier.labels, fits, strict=True):
+            if isinstance(label, Action):
+                commands[label] = float(fit)
+            else:
+                kinds[label] = float(fit)
+        return commands, kinds
+
+    def _nearest(self, heard: Heard) -> tuple[float, Sensed | None]:
+        """The example most like it, of those in which somebody speaks as well, or nobody does."""
+        vector = self._encode([_key(heard)])[0]
+        best: tuple[float, Sensed | None] = (-1.0, None)
+        for (other, example), alike in zip(self._heard, self._vectors @ vector, strict=False):
+            if bool(other.said) == bool(heard.said) and alike > best[0]:
+                best = float(alike), example
+        return best
+
+    def _show(self, felt: Sequence[str], example: Sensed | None) -> tuple[Action, ...]:
+        """The feelings shown: as an example has them, or by what is felt."""
+        shown: list[Action] = []
+        for spec in self._shown:
+            values = {folded(value): value for value in spec.values or ()}
+            given = (
+                [each.value for each in example.actions if each.type == spec.type]
+                if example
+                else []
+            )
+            names = [*given, *" ".join(felt).split()]
+            names = [folded(name) for name in names if folded(name) in values]
+            shown += [Action(type=spec.type, value=values[name]) for name in names[:1]]
+        return tuple(shown)
+
+    def _felt(self, kind: str, heard: Heard) -> list[str]:
+        """Names of feelings, the most fitting first."""
+        names = _names()
+        if kind == "act":
+            return names
+        if kind == "silence":
+            return names[::-1]
+        if kind != "social":
+            return names[1:]
+        alike = (
+            self._encode([said for _, said in self._feelings])
+            @ self._encode([plain(heard.said)])[0]
+        )
+        first = self._feelings[int(alike.argmax())][0]
+        return [first, *(name for name in names if name != first)]
+
+    def _answer(self, kind: Verdict, felt: Sequence[str], example: Sensed | None) -> str | None:
+        """What is said, where that is not the model's: no to what is not done, and comfort."""
+        is_sad = kind == "social" and felt[0] == _names()[_SAD]
+        if kind == "act" or (kind == "social" and not is_sad):
+            return None
+        said = [each.value for each in example.actions if self._is_spoken(each)] if example else []
+        return said[0] if said else phrasebook().answers["sad" if is_sad else kind]
+
+    def _is_spoken(self, action: Action) -> bool:
+        return action.type not in self._moves and all(
+            action.type != spec.type for spec in self._shown
+        )
+
+    def _moves_of(self, example: Sensed) -> Iterator[Action]:
+        """What an example moves, in this vocabulary; not the idle action."""
+        for action in example.actions:
+            spec = self._moves.get(action.type)
+            if spec is not None and action.value in (spec.values or ()) and action != self._idle:
+                yield action
+
+    def _phrases(self) -> Iterator[str]:
+        """All texts that will be needed again."""
+        yield from (said for _, said in self._by_name())
+        yield from map(plain, phrasebook().said())
+        for heard, _ in self._heard:
+            yield _key(heard)
+            yield from map(plain, wishes(heard.said))
+
+    def _labelled(self) -> Iterator[tuple[Label, str]]:
+        """What the classifier learns: this robot's own phrases, and what all robots hear."""
+        own = list(dict.fromkeys((*self._by_name(), *self._by_phrasebook())))
+        others: list[tuple[Label, str]] = [
+            (kind, plain(said)) for kind in KINDS for said in phrasebook().others[kind]
+        ]
+        foreign: list[tuple[Label, str]] = [(_UNKNOWN, plain(said)) for said in self._not_mine()]
+        base = Classifier[Label](
+            [*(each for each in own if each[0] == self._idle), *others], self._encode
+        )
+        own += self._by_example(base)
+        own_vectors = self._encode([said for _, said in own])
+        yield from dict.fromkeys(own)
+        for label, said in dict.fromkeys((*others, *foreign)):
+            is_kept = label in ("dangerous", "social")
+            if is_kept or (own_vectors @ self._encode([said])[0]).max() < _SAME:
+                yield label, said
+
+    def _by_name(self) -> Iterator[tuple[Label, str]]:
+        for spec in self._moves.values():
+            for value in spec.values or ():
+                action = Action(type=spec.type, value=value)
+                yield action, plain(value)
+                yield action, plain(f"{spec.type} {value}")
+                if spec.description:
+                    yield action, plain(f"{spec.description.rstrip('.')}: {value}")
+
+    def _by_phrasebook(self) -> Iterator[tuple[Label, str]]:
+        for names, said in phrasebook().commands:
+            for action in self._named(names):
+                for each in said:
+                    yield action, plain(each)
+
+    def _not_mine(self) -> Iterator[str]:
+        """What other robots could do."""
+        for names, said in phrasebook().commands:
+            if not any(self._named(names)):
+                yield from said
+
+    def _named(self, names: frozenset[str]) -> Iterator[Action]:
+        for spec in self._moves.values():
+            for value in spec.values or ():
+                if names & {
+                    folded(value),
+                    folded(f"{spec.type} {value}"),
+                    folded(f"{value} {spec.type}"),
+                }:
+                    yield Action(type=spec.type, value=value)
+
+    def _by_example(self, base: Classifier[Label]) -> Iterator[tuple[Label, str]]:
+        """What the robot's examples say; those that move nothing are told apart by the others."""
+        for heard, example in self._heard:
+            if not heard.said:
+                continue
+            moves = list(self._moves_of(example))
+            parts = wishes(heard.said)
+            if len(moves) == 1:
+                yield moves[0], plain(heard.said)
+            elif moves and len(moves) == len(parts):
+                yield from zip(moves, map(plain, parts), strict=True)
+            elif not moves:
+                fits = base.probabilities([plain(heard.said)])[0]
+                yield base.labels[int(fits.argmax())], plain(heard.said)
+
+
+def _names() -> list[str]:
+    """The feelings, by their names: happy, sad and curious."""
+    return list(phrasebook().feelings)
+
+
+def _key(heard: Heard) -> str:
+    """By what a situation is compared with examples."""
+    return plain(heard.said) if heard.said else plain(heard.scene)
