@@ -10,46 +10,80 @@ import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 from reflexarc.errors import Phase
 
 
-@dataclass(slots=True)
 class Due:
     """By when whoever asks needs an answer; the loop's time, infinite where nobody has said.
 
     Parameters
     ----------
     first_action : float, default math.inf
-        The first action, or the end of an answer without any; may be put off while one is asked.
+        The first action, or the end of an answer without any.
     whole : float, default math.inf
         All of it.
     stall_s : float, default math.inf
         Longest silence in seconds between two useful pieces of an answer.
+    outer : Due or None, default None
+        What holds around it: nobody inside can put that off, but whoever has set it can.
     """
 
-    first_action: float = math.inf
-    whole: float = math.inf
-    stall_s: float = math.inf
+    __slots__ = ("_cut", "_first_action", "_outer", "_stall_s", "_whole")
 
-    def within(self, outer: Due) -> Due:
-        """The nearer of these moments and those of another one.
+    def __init__(
+        self,
+        first_action: float = math.inf,
+        whole: float = math.inf,
+        stall_s: float = math.inf,
+        outer: Due | None = None,
+    ) -> None:
+        self._first_action = first_action
+        self._whole = whole
+        self._stall_s = stall_s
+        self._outer = outer
+        self._cut: Phase | None = None
+
+    @property
+    def first_action(self) -> float:
+        """When the first action is due."""
+        outer = self._outer
+        return self._first_action if outer is None else min(self._first_action, outer.first_action)
+
+    @property
+    def whole(self) -> float:
+        """When all of it is due."""
+        return self._whole if self._outer is None else min(self._whole, self._outer.whole)
+
+    @property
+    def stall_s(self) -> float:
+        """Longest silence in seconds."""
+        return self._stall_s if self._outer is None else min(self._stall_s, self._outer.stall_s)
+
+    @property
+    def cut(self) -> Phase | None:
+        """By which limit whoever asks has given up, if that is why a call is cancelled."""
+        return self._cut or (self._outer.cut if self._outer else None)
+
+    def put_off(self, first_action: float) -> None:
+        """Need the first action at another moment, as far as what holds around it allows that.
 
         Parameters
         ----------
-        outer : Due
-            What holds already; nobody inside can put it off.
-
-        Returns
-        -------
-        Due
+        first_action : float
+            The loop's time.
         """
-        return Due(
-            min(self.first_action, outer.first_action),
-            min(self.whole, outer.whole),
-            min(self.stall_s, outer.stall_s),
-        )
+        self._first_action = first_action
+
+    def give_up(self, phase: Phase) -> None:
+        """Note that a limit is over, before whoever is asked is cancelled.
+
+        Parameters
+        ----------
+        phase : str
+            Which limit.
+        """
+        self._cut = phase
 
     def limit(self, heard_at: float | None, *, is_served: bool) -> tuple[float, Phase]:
         """When the wait for the next useful piece ends, and by which limit.
@@ -76,7 +110,10 @@ class Due:
         return until, phase
 
 
-_due: ContextVar[Due] = ContextVar("due", default=Due())  # noqa: B039 - nobody changes this one
+NEVER = Due()
+"""What holds where nobody has said anything."""
+
+_due: ContextVar[Due] = ContextVar("due", default=NEVER)
 
 
 def due() -> Due:
@@ -96,7 +133,7 @@ def due_by(moments: Due) -> Generator[None]:
     Parameters
     ----------
     moments : Due
-        For what is called in the block; `Due.within` those that hold already.
+        For what is called in the block; those that hold already are around them.
 
     Yields
     ------

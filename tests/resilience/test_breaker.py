@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -21,10 +22,11 @@ from reflexarc.errors import (
     ServerError,
     TruncatedError,
 )
-from reflexarc.llm import LLM
+from reflexarc.llm import LLM, Messages
+from reflexarc.prompt import Prompt
 from reflexarc.resilience import Breaker, Deadline, Failover
-from reflexarc.testing import Turn, run_virtual
-from reflexarc.types import Action
+from reflexarc.testing import ScriptedLLM, Turn, run_virtual
+from reflexarc.types import Action, CortexOutputModel, Event, TextDelta
 
 from .brains import RUN, SIT, acts, fails, finished, hangs, keep, plays, tick
 
@@ -276,5 +278,64 @@ def test_it_follows_its_three_states(script: list[tuple[str, float]], failures: 
                         until = clock() + rest_s - (0.05 if what == "hang" else 0.0)
             assert (breaker.state == "closed") == (not is_open)
             await asyncio.sleep(pause_s + (0.1 if what == "hang" else 0.0))
+
+    run_virtual(main())
+
+
+def test_a_probe_that_never_ends_is_given_up() -> None:
+    """Another one is let through then."""
+
+    over = asyncio.Event()
+
+    class Stuck(ScriptedLLM[CortexOutputModel]):
+        async def stream(
+            self, prompt: str | Prompt, messages: Messages = None
+        ) -> AsyncGenerator[Event, None]:
+            if len(self.asked) == 1:
+                self.asked.append(self.asked[0])
+                while not over.is_set():
+                    with suppress(asyncio.CancelledError):
+                        await over.wait()
+            async with aclosing(super().stream(prompt, messages)) as events:
+                async for event in events:
+                    yield event
+
+    async def main() -> None:
+        breaker = Breaker(Stuck(DOWN, DOWN, OK), failures=1)
+        robot = Deadline(Failover([breaker, acts()]), timeout=3)
+        await ask(robot)
+        await asyncio.sleep(6)
+        assert await ask(robot) == ["ok"]
+        assert breaker.state == "open"
+        await asyncio.sleep(61)
+        assert breaker.state == "half-open"
+        assert await ask(robot) == ["ok"]
+        assert breaker.state == "closed"
+        over.set()
+
+    run_virtual(main())
+
+
+def test_a_cancelled_question_that_takes_long_to_end_does_not_count() -> None:
+    """It was cancelled in time, however late its end is."""
+
+    class Slow(ScriptedLLM[CortexOutputModel]):
+        async def stream(
+            self, prompt: str | Prompt, messages: Messages = None
+        ) -> AsyncGenerator[Event, None]:
+            try:
+                await asyncio.sleep(60)
+                yield TextDelta("")
+            finally:
+                await asyncio.sleep(0.3)
+
+    async def main() -> None:
+        breaker = Breaker(Slow(), failures=1)
+        for _ in range(3):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(2.8):
+                    await ask(Deadline(breaker, timeout=3))
+            await asyncio.sleep(1)
+        assert breaker.state == "closed"
 
     run_virtual(main())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,14 +13,22 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from reflexarc.attempts import AttemptFailed
-from reflexarc.due import Due, due, due_by
+from reflexarc.due import NEVER, Due, due, due_by
 from reflexarc.errors import BadOutputError, DeadlineError, ServerError, TruncatedError
 from reflexarc.llm import LLM, Messages
 from reflexarc.prompt import Prompt
 from reflexarc.resilience import Breaker, Deadline, Failover, Retry
 from reflexarc.specs import ActionSpec
 from reflexarc.testing import ScriptedLLM, Turn, run_virtual
-from reflexarc.types import Action, ActionReady, CortexOutputModel, Event, PlainText, TextDelta
+from reflexarc.types import (
+    Action,
+    ActionReady,
+    CortexOutputModel,
+    Event,
+    Finished,
+    PlainText,
+    TextDelta,
+)
 from reflexarc.vocabulary import Vocabulary
 
 from .brains import RUN, SIT, acts, chain, fails, finished, hangs, keep, outcomes, plays, tick
@@ -232,10 +241,10 @@ def test_one_that_ends_without_a_word_has_failed() -> None:
 
 def test_the_nearest_deadline_holds() -> None:
     """One inside another may only shorten it, and who is inside both can ask for it."""
-    assert due() == Due()
-    with due_by(Due(5, 9)), due_by(Due(7, 8).within(due())):
-        assert due() == Due(5, 8)
-    assert due() == Due()
+    assert due() is NEVER
+    with due_by(Due(5, 9)), due_by(Due(7, 8, outer=due())):
+        assert (due().first_action, due().whole) == (5, 8)
+    assert due() is NEVER
 
 
 times = st.floats(0, 6)
@@ -347,5 +356,79 @@ def test_nobody_inside_is_missing_from_the_record() -> None:
             ("First", "server"), ("Second", "timeout"), ("First", "ok"),
         ]  # fmt: skip
         assert [each.elapsed_s for each in record] == pytest.approx([0, 0.48, 0])
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_piece_at_the_very_moment_of_its_limit_asks_nobody_else(count: int) -> None:
+    """The limit has moved by the time at which it is looked at; that is no time for another one."""
+
+    async def main() -> None:
+        moment = asyncio.get_running_loop().time() + 0.5
+
+        class Exact(Foreign):
+            async def stream(
+                self, prompt: str | Prompt, messages: Messages = None
+            ) -> AsyncGenerator[Event, None]:
+                yield ActionReady(SIT, 0, 0.0)
+                arrived = asyncio.get_running_loop().create_future()
+                asyncio.get_running_loop().call_at(moment, arrived.set_result, None)
+                await arrived
+                yield ActionReady(RUN, 1, 0.5)
+                yield Finished(CortexOutputModel(actions=[SIT, RUN]), self.name, "", 0, 0.5, None)
+
+        behind = [acts() for _ in range(count - 1)]
+        robot = Deadline(Failover([Exact(), *behind]), timeout=3, stall_timeout=0.5, idle=STILL)
+        events, error = await tick(robot)
+        actions = [event.action for event in events if isinstance(event, ActionReady)]
+        assert error is None or isinstance(error, TruncatedError)
+        assert actions in ([SIT, RUN], [SIT])
+        assert not any(each.asked for each in behind)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("wrap", [lambda llm: llm, lambda llm: Deadline(llm, timeout=9), Breaker])
+def test_a_chain_inside_another_learns_that_it_was_cut(
+    wrap: Callable[[LLM[Any]], LLM[CortexOutputModel]],
+) -> None:
+    """A brain that acts and then hangs is not the first at the next tick, however deep it is."""
+
+    async def main() -> None:
+        hanging = plays(Turn((SIT, RUN), duration_s=1e4))
+        robot = Deadline(wrap(Failover([hanging, acts()])), timeout=3)
+        assert isinstance((await tick(robot))[1], TruncatedError)
+        for _ in range(3):
+            assert finished((await tick(robot))[0]).provider == "Second"
+        assert len(hanging.asked) == 1
+
+    run_virtual(main())
+
+
+def test_what_is_put_off_is_so_for_all_inside() -> None:
+    """A brain that is given more time, since another runs beside it, has it however deep it is."""
+
+    async def main() -> None:
+        slow = acts(first_s=2.0)
+        inner = Deadline(Failover([Retry(slow)]), timeout=9)
+        robot = Deadline(Failover([inner, hangs()], hedge_after=0.5), timeout=3)
+        assert finished((await tick(robot))[0]).first_action_s == pytest.approx(2.0)
+
+    run_virtual(main())
+
+
+def test_nothing_is_late_while_the_robot_walks() -> None:
+    """What comes after its limit is no more taken then; what came before is."""
+
+    async def main() -> None:
+        slow = Foreign(ActionReady(SIT, 0, 0.0), 0.5, ActionReady(RUN, 1, 0.5), 9.0, TextDelta("x"))
+        done: list[Action] = []
+        with suppress(TruncatedError):
+            async for action in Deadline(slow, timeout=3).act("go"):
+                done.append(action)
+                await asyncio.sleep(10)
+            done.clear()
+        assert done == [SIT, RUN]
 
     run_virtual(main())

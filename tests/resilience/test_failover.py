@@ -38,7 +38,7 @@ from reflexarc.types import (
     TextDelta,
 )
 
-from .brains import RUN, SIT, acts, chain, fails, finished, keep, plays, tick
+from .brains import RUN, SIT, acts, chain, fails, finished, hangs, keep, plays, tick
 
 
 async def test_the_first_that_answers_is_the_one() -> None:
@@ -408,5 +408,46 @@ def test_questions_at_the_same_time_meet_one_failure() -> None:
         assert (await failover.ask("go")).actions == [RUN]
         await asyncio.sleep(1)
         assert (await failover.ask("go")).actions == [SIT]
+
+    run_virtual(main())
+
+
+def test_all_that_rest_have_equal_shares() -> None:
+    """Or the first of them would have all the time for ever, and one that is well none of it."""
+
+    async def main() -> None:
+        down = Turn(failure=ServerError("down"))
+        second = plays(down, Turn((RUN,), first_s=0.5))
+        robot = chain(hangs(), second, timeout=3)
+        with pytest.raises(UnavailableError):
+            await robot.ask("go")
+        assert (await robot.ask("go")).actions == [RUN]
+
+    run_virtual(main())
+
+
+def test_a_text_makes_up_for_no_action() -> None:
+    """A brain that hangs at actions and writes texts is left alone at actions all the same."""
+
+    async def main() -> None:
+        class Writer(ScriptedLLM[CortexOutputModel]):
+            async def stream(
+                self, prompt: str | Prompt, messages: Messages = None
+            ) -> AsyncGenerator[Event, None]:
+                is_plain = isinstance(prompt, Prompt) and prompt.is_plain
+                self._turns = (Turn(answer=TEXT),) if is_plain else (Turn(first_s=60.0),)
+                async with aclosing(super().stream(prompt, messages)) as events:
+                    async for event in events:
+                        yield event
+
+        writer = Writer()
+        breaker = Breaker(writer, failures=1)
+        robot = chain(breaker, acts(), timeout=3)
+        for _ in range(3):
+            assert (await robot.ask("go")).actions == [SIT]
+            with suppress(RestingError):
+                await writer.write("What has happened?")
+        acted = [asked for asked in writer.asked if not asked.prompt.is_plain]
+        assert (len(acted), breaker.state) == (1, "open")
 
     run_virtual(main())

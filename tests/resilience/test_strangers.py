@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
@@ -133,16 +133,24 @@ class Raising(ScriptedLLM[CortexOutputModel]):
         raise self.error
 
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), OSError("gone"), KeyError("x")])
+class Panic(BaseException):
+    """As an extension in Rust raises it."""
+
+
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), OSError("gone"), KeyError("x"), Panic("!")]
+)
 def test_what_no_brain_should_raise_is_a_failure(error: BaseException) -> None:
     """Also a cancellation that nobody asked for; with and without a deadline, and at the start."""
 
     async def main() -> None:
         for wrap in (lambda llm: Deadline(llm, timeout=3), lambda llm: llm):
             llm: LLM[Any] = wrap(Failover([Raising(error), acts()]))
-            async with llm:
-                await llm.warm(Prompt())
-                await llm.connect()
+            async with AsyncExitStack() as stack:
+                if not isinstance(error, Panic):
+                    await stack.enter_async_context(llm)
+                    await llm.warm(Prompt())
+                    await llm.connect()
                 begun = clock()
                 events, _ = await tick(llm)
                 assert clock() == begun
@@ -210,3 +218,45 @@ def test_an_idle_action_that_does_not_fit_is_told_at_the_start() -> None:
     """Not at the moment at which the robot needs it."""
     with pytest.raises(ConfigError, match="the idle action does not fit PlainText"):
         Deadline(acts(), timeout=3, idle=STILL, output_model=PlainText)
+
+
+def test_one_that_is_not_ready_is_not_waited_for() -> None:
+    """Also where it swallows its cancellation; it is cancelled again when all is closed."""
+
+    class Cold(ScriptedLLM[CortexOutputModel]):
+        async def warm(self, prompt: Prompt) -> None:
+            while True:
+                try:
+                    await asyncio.sleep(1e4)
+                except asyncio.CancelledError:
+                    if self.is_open:
+                        continue
+                    raise
+
+    async def main() -> None:
+        cold = Cold()
+        chain = Failover([cold, acts()])
+        await chain.open()
+        begun = clock()
+        await chain.warm(Prompt())
+        assert clock() - begun == pytest.approx(0.5)
+        cold.is_open = False
+        await chain.aclose()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run_virtual(main())
+
+
+def test_one_error_of_two_brains_names_each() -> None:
+    """Though both raise the same object, which keeps nothing of it."""
+
+    async def main() -> None:
+        error = ServerError("down")
+        brains = Raising(error), Raising(error)
+        brains[1].name = "Other"
+        _, whole = await tick(Failover(brains))
+        assert whole is not None
+        assert whole.message.endswith("Raising (server): down; Other (server): down")
+        assert (error.provider, error.__traceback__) == (None, None)
+
+    run_virtual(main())

@@ -611,13 +611,13 @@ def test_a_failure_tells_every_attempt() -> None:
 
 @pytest.mark.parametrize("answers", [True, False])
 async def test_a_chain_hides_no_past_that_is_too_long(answers: bool) -> None:
-    """Whether another brain answers, or the robot idles, the past is shortened all the same."""
+    """Where the robot idles for it, it is shortened; where another brain answers, all is well."""
     full = Turn(failure=ContextOverflowError("too long"))
     llm = Brain(Turn(), Turn(), Turn(), full, full, Turn())
     second = Brain(Turn((SIT,)) if answers else full)
     robot = Deadline(Failover([llm, second]), timeout=3, idle=SIT)
     await make(robot, Script("abcdef"), history_length=9).run()
-    expected = [["c", "d"], ["d", "e"]] if answers else [["c"], []]
+    expected = [["a", "b", "c", "d"], ["a", "b", "c", "d", "e"]] if answers else [["c"], []]
     assert past(llm)[3:] == [["a", "b", "c"], *expected]
 
 

@@ -130,7 +130,7 @@ class Asking:
         self.name = member.llm.name
         self.began = self.since = asyncio.get_running_loop().time()
         self.era: int = member.rest.era
-        self.due = Due(until, outer.whole, outer.stall_s)
+        self.due = Due(until, outer=outer)
         self.held: list[Event] = []
         self.told: list[Attempt] = []
         self.acted_s: float | None = None
@@ -182,12 +182,17 @@ class Asking:
                         if isinstance(event, Finished):
                             return
             raise BadOutputError("it has ended without an answer; mend that provider")
-        except Exception as error:  # noqa: BLE001 - a mistake in one brain is no reason for none
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic in Rust, for one, is no Exception
             self._news.put_nowait((self, failure_of(llm, error)))
 
     def _note(self, event: Event) -> None:
         """Note what the limits, the record and the next question depend on, as it arrives."""
         now = asyncio.get_running_loop().time()
+        until, phase = self.limit()
+        if now > until:  # and nobody has cut it, since whoever asks is elsewhere
+            raise self.late(phase)
         if self._is_plain:
             _check_plain(event)
         if is_useful(event):
@@ -210,24 +215,26 @@ def _check_plain(event: Event) -> None:
         raise BadOutputError("it was asked for plain text and does not write any; ask another one")
 
 
-def failure_of(llm: LLM[Any], error: Exception) -> LLMError:
+def failure_of(llm: LLM[Any], error: BaseException) -> LLMError:
     """An error as this brain's failure.
 
     Parameters
     ----------
     llm : LLM
         Who failed.
-    error : Exception
+    error : BaseException
         How; one that no provider should raise is logged with its traceback.
 
     Returns
     -------
     LLMError
-        With the provider's name.
+        Another object, with the provider's name.
     """
     if isinstance(error, LLMError):
-        error.provider = error.provider or llm.name
-        return error
+        failure = error.copy()
+        failure.provider = error.provider or llm.name
+        error.__traceback__ = None  # which grows with each time that one object is raised
+        return failure
     if isinstance(error, ReflexarcError):
         message = error.message
     else:

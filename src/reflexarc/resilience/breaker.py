@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Literal
@@ -11,7 +12,7 @@ from reflexarc.due import due
 from reflexarc.errors import DeadlineError, LLMError
 from reflexarc.llm import LLM, Messages, R
 from reflexarc.prompt import Prompt, read_prompt
-from reflexarc.resilience.around import Around, is_useful
+from reflexarc.resilience.around import Around
 from reflexarc.resilience.health import (
     FIRST_REST_S,
     LONGEST_REST_S,
@@ -60,7 +61,8 @@ class Breaker(Around[R]):
         self._most = failures
         self._failures = 0
         self._is_open = False
-        self._is_probing = False
+        self._probing_until = -math.inf  # one that never ends is given up
+        self._longest_s = longest_s
         self._rest = Rest(open_s, longest_s)
 
     @property
@@ -69,7 +71,8 @@ class Breaker(Around[R]):
         if not self._is_open:
             return "closed"
         now = asyncio.get_running_loop().time()
-        return "open" if self._is_probing or self._rest.left_s(now) else "half-open"
+        is_open = now < self._probing_until or self._rest.left_s(now)
+        return "open" if is_open else "half-open"
 
     async def stream(
         self, prompt: str | Prompt, messages: Messages = None
@@ -79,15 +82,16 @@ class Breaker(Around[R]):
         clock = asyncio.get_running_loop().time
         if self.state == "open":
             raise self._rest.error(self.name, clock())
-        is_probe = self._is_probing = self._is_open
+        is_probe = self._is_open
+        if is_probe:
+            self._probing_until = min(clock() + self._longest_s, due().whole)
         era: int = self._rest.era  # what began before it opened does not count afterwards
-        is_plain, is_served, heard_at = whole.is_plain, False, None
+        is_plain, is_served = whole.is_plain, False
         try:
             async with aclosing(self._llm.stream(whole)) as events:
                 async for event in events:
-                    if is_useful(event):
-                        heard_at = clock()
-                    if isinstance(event, ActionReady | Finished):
+                    # A text says nothing of how well one acts.
+                    if isinstance(event, ActionReady | Finished) and not is_plain:
                         is_served = True
                         self._served(is_probe=is_probe, era=era, whole=isinstance(event, Finished))
                         is_probe = False
@@ -96,8 +100,7 @@ class Breaker(Around[R]):
             self._failed(error, clock(), era, is_probe=is_probe, is_plain=is_plain)
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            until, phase = due().limit(heard_at, is_served=is_served)
-            if until <= clock():
+            if (phase := due().cut) is not None:
                 late = DeadlineError("it was cut, since it was late", phase=phase)
                 self._failed(late, clock(), era, is_probe=is_probe, is_plain=is_plain)
             elif is_served:
@@ -105,11 +108,11 @@ class Breaker(Around[R]):
             raise
         finally:
             if is_probe:
-                self._is_probing = False
+                self._probing_until = -math.inf
 
     def _served(self, *, is_probe: bool, era: int, whole: bool) -> None:
         if is_probe:
-            self._is_open = self._is_probing = False
+            self._is_open, self._probing_until = False, -math.inf
         if whole and era == self._rest.era:
             self._failures = 0
             self._rest.end(era)

@@ -71,7 +71,7 @@ class Deadline(Around[R]):
         """Ask, and give out everything that happens as it happens; see `LLM.stream`."""
         whole = read_prompt(prompt, messages)
         account = Account()
-        moments = _moments(account.started, *self._limits, is_plain=whole.is_plain).within(due())
+        moments = _moments(account.started, *self._limits, is_plain=whole.is_plain)
         try:
             async with aclosing(self._llm.stream(whole)) as events:
                 while True:
@@ -127,7 +127,7 @@ def _moments(
     first = min(first, timeout)
     margin = min(_LONGEST_MARGIN_S, _MARGIN * first)
     stall = math.inf if stall is None else stall
-    return Due(started + first - margin, started + timeout - margin, stall)
+    return Due(started + first - margin, started + timeout - margin, stall, outer=due())
 
 
 def _answer(idle: Action, output_model: type[BaseModel]) -> BaseModel:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, Literal
 
 from reflexarc.alarm import no_strays
@@ -122,9 +122,14 @@ class Failover(LLM[R]):
         """
 
         async def warm(llm: LLM[Any]) -> None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if llm.is_on_board else _GREETING_S):
-                    await llm.warm(prompt)
+            task = asyncio.create_task(llm.warm(prompt), name=f"warming {llm.name}")
+            try:
+                await asyncio.wait({task}, timeout=None if llm.is_on_board else _GREETING_S)
+            finally:
+                if not task.done():
+                    self._leave(task)
+            if task.done():
+                await task
 
         await self._each(warm)
 
@@ -136,8 +141,13 @@ class Failover(LLM[R]):
         """Close all of them, even where closing one fails; may be called twice."""
         async with AsyncExitStack() as closing:
             for llm in self.llms:
-                closing.push_async_callback(llm.aclose)
+                closing.push_async_callback(_close, llm)
             closing.push_async_callback(self._insist)
+
+    def _leave(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        self._left.add(task)
+        task.add_done_callback(self._left.discard)
 
     async def _insist(self) -> None:
         """Cancel once more those that go on, now that there is time to wait for them."""
@@ -162,6 +172,11 @@ class Failover(LLM[R]):
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(llm)) for llm in self.llms]
         return [error for task in tasks if (error := task.result()) is not None]
+
+
+async def _close(llm: LLM[Any]) -> None:
+    with no_strays():
+        await llm.aclose()
 
 
 class Hedge(Failover[R]):

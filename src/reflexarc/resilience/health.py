@@ -96,7 +96,7 @@ class Rest:
         """
         asked_s = min(self._longest_s, error.retry_after_s or 0.0)
         if isinstance(error, RestingError):  # somebody inside has begun it already
-            self._until = now + asked_s
+            self._until = max(self._until, now + asked_s)
         if not is_counted(error, is_plain=is_plain):
             return
         rest_s = self._longest_s if is_lasting(error) else asked_s

@@ -26,7 +26,7 @@ _OVERTAKEN = 3
 _PATIENCE_S = 1.0
 
 # How long those that are closed are waited for: not beyond the deadline, but at least for a moment,
-# which a `Deadline` leaves.
+# which a `Deadline` of 0.05 s or more leaves.
 _CLOSING_S = 0.1
 _LEAST_CLOSING_S = 0.01
 
@@ -82,14 +82,18 @@ class Race:
         self._start_next()
         with Alarm() as alarm:
             while True:
+                until, slowest = self._next_moment()
                 try:
-                    asking, news = await alarm.wait(self._news.get(), self._next_moment())
+                    asking, news = await alarm.wait(self._news.get(), until)
                 except LateError:
-                    late = self._late()
-                    if late is None:
+                    if slowest is None:
                         self._start_next()
                         continue
-                    asking, news = late
+                    until, phase = slowest.limit()
+                    if until > self._account.clock():  # a piece has come at the same moment
+                        continue
+                    slowest.due.give_up(phase)
+                    asking, news = slowest, slowest.late(phase)
                 if asking not in self._running:  # it was late or overtaken, and is being closed
                     continue
                 if isinstance(news, LLMError):
@@ -107,10 +111,14 @@ class Race:
         One that will not be closed is not waited for: it may be somebody else's, and the robot has
         to act. It is cancelled once, as it may need time for its end.
         """
-        winner = self._winner
-        if winner is not None and winner in self._running and self._account.actions:
-            winner.member.rest.end(winner.era)  # who has heard enough has been served
+        winner, now, cut = self._winner, self._account.clock(), self._due.cut
         for asking in [*self._running]:
+            if cut is not None:
+                asking.member.rest.begin(
+                    asking.late(cut), now, asking.era, is_plain=self._whole.is_plain
+                )
+            elif asking is winner and self._account.actions:  # who has heard enough was served
+                asking.member.rest.end(asking.era)
             self._stop(asking)
         closing = {task for task in self._tasks if not task.done()}
         if not closing:
@@ -119,31 +127,35 @@ class Race:
         for task in closing:
             task.add_done_callback(self._left.discard)
         due_at = self._due.first_action if winner is None else self._due.whole
-        left_s = due_at - self._account.clock()
+        left_s = due_at - now
         limit_s = max(_LEAST_CLOSING_S, min(_CLOSING_S, left_s))
         _, stubborn = await asyncio.wait(closing, timeout=limit_s)
         for task in stubborn:
-            _log.warning("%s was cancelled, and goes on; mend that provider", task.get_name())
+            if not task.cancelling():  # it has ended by itself, but for its clearing up
+                task.cancel()
+            _log.warning("%s does not end; mend that provider", task.get_name())
 
     def _start_next(self) -> None:
         """Ask the next one, which has its share of the time until its first action."""
         member = self._waiting.popleft()
         now = self._account.clock()
         for other in self._running:  # it takes nobody's time any more
-            other.due.first_action = self._due.first_action
-        until = self._share_ends(now)
+            other.due.put_off(math.inf)
+        until = self._share_ends(member, now)
         asking = Asking(member, self._whole, until, self._due, self._news)
         self._running.append(asking)
         self._tasks.append(asking.task)
-        self._hedge_at = now + self._patience_s(member, until - now)
+        self._hedge_at = now + self._patience_s(member, min(until, self._due.first_action) - now)
 
-    def _share_ends(self, now: float) -> float:
-        """Until when one may take that is asked now, with those behind it."""
+    def _share_ends(self, member: Member, now: float) -> float:
+        """Until when one may take that is asked now, for those behind it."""
         until = self._due.first_action
-        if until == math.inf:
-            return until
+        if until == math.inf or not self._waiting:
+            return math.inf
         share_s = max(0.0, until - now) / (1 + len(self._waiting))
-        if self._whole.is_plain:  # what is known of them is how long an action takes
+        # What is known of them is how long an action takes; and who rests leaves others that rest
+        # no less, or the first of them would have all the time for ever.
+        if self._whole.is_plain or member.rest.left_s(now):
             return now + share_s
         return until - sum(each.needs_s(share_s) for each in self._waiting)
 
@@ -163,16 +175,11 @@ class Race:
             return p95
         return _PATIENCE_S if share_s == math.inf else share_s / 2
 
-    def _next_moment(self) -> float:
-        if self._winner is not None:
-            return self._winner.limit()[0]
-        return min(self._hedge_at, *(asking.limit()[0] for asking in self._running))
-
-    def _late(self) -> tuple[Asking, LLMError] | None:
-        """Who is late; None where it is but time to start another beside it."""
-        asking = self._winner or min(self._running, key=Asking.limit)
-        until, phase = asking.limit()
-        return None if until > self._account.clock() else (asking, asking.late(phase))
+    def _next_moment(self) -> tuple[float, Asking | None]:
+        """Until when to wait, and who is late then; None where another one is started then."""
+        slowest = self._winner or min(self._running, key=Asking.limit)
+        until, _ = slowest.limit()
+        return (self._hedge_at, None) if self._hedge_at < until else (until, slowest)
 
     def _failed(self, asking: Asking, error: LLMError) -> Iterator[Event]:
         """Note a failure, and ask the next one; it is the whole question's where there is none."""
@@ -187,7 +194,8 @@ class Race:
             failure = account.closed_by(whole)
             raise failure from failure.__cause__
         if self._running:
-            self._running[0].due.first_action = self._share_ends(account.clock())
+            last = self._running[0]
+            last.due.put_off(self._share_ends(last.member, account.clock()))
         else:
             self._start_next()
         asked = self._running[0]
@@ -212,13 +220,14 @@ class Race:
                 asking.held.append(event)
                 return
         if isinstance(event, Finished):
-            asking.member.rest.end(asking.era)
+            if not self._whole.is_plain:  # which says nothing of how well one acts
+                asking.member.rest.end(asking.era)
             self._running.remove(asking)
         yield self._account.placed(event, asking.began)
 
     def _won(self, asking: Asking) -> None:
         """End the race: whoever else is asked is closed."""
-        self._winner = asking
+        self._winner, self._hedge_at = asking, math.inf
         asking.member.overtaken = 0
         if asking.acted_s is not None:
             asking.member.latencies.add(asking.acted_s)

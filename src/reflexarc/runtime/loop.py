@@ -225,7 +225,7 @@ class Loop:
                     ready.put_nowait(event.action)
                 elif isinstance(event, Finished):
                     idled = bool(event.reason)
-                    if _has_overflowed(event):
+                    if idled and _has_overflowed(event):
                         self._forget()
                 self._observe(event)
             ready.put_nowait(None)
@@ -287,7 +287,7 @@ class Loop:
 
 
 def _has_overflowed(end: Exception | Finished) -> bool:
-    """Whether the past was too long for one of those that were asked; another one may answer."""
+    """Whether the past was too long for one of those that were asked, where nobody has answered."""
     if isinstance(end, ContextOverflowError):
         return True
     return isinstance(end, LLMError | Finished) and any(
