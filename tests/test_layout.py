@@ -18,7 +18,7 @@ PACKAGE = SRC / "reflexarc"
 # From the bottom up. A module may import what stands below it, and beside it if that makes no ring.
 LAYERS = (
     ("alarm", "attempts", "checks", "due", "errors", "interfaces", "types"),
-    ("config", "messages", "scanner", "source"),
+    ("config", "messages", "rules", "scanner", "source"),
     ("actions", "decoder", "lines", "parameters", "schema", "specs", "vocabulary"),
     ("prompt",),
     ("call", "clocks", "llm"),

@@ -1,4 +1,4 @@
-"""What a single value of a configuration may be."""
+"""What a single value of a configuration may be, and that no key of it is unknown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ import math
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SecretStr,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from reflexarc.errors import did_you_mean
+from reflexarc.types import as_object
 
 
 def _check_base_url(url: str) -> str:
@@ -102,3 +113,24 @@ Structured = Annotated[
     Literal["auto", "schema", "tools", "json", "grammar"] | tuple[Form, ...],
     BeforeValidator(_check_structured),
 ]
+
+
+class Frozen(BaseModel):
+    """Settings that do not change; an unknown key is refused with a "did you mean"."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        for key in as_object(data) or ():
+            if key not in known:
+                raise PydanticCustomError(
+                    "unknown_key",
+                    "unknown key '{key}'; {hint}",
+                    {"key": key, "hint": did_you_mean(key, known)},
+                )
+        return data

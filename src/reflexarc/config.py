@@ -14,41 +14,29 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from reflexarc.checks import ApiKey, BaseUrl, ExtraParams, NoBool, Seconds, Structured
-from reflexarc.errors import ConfigError, did_you_mean
+from reflexarc.checks import (
+    ApiKey,
+    BaseUrl,
+    ExtraParams,
+    Frozen,
+    NoBool,
+    Seconds,
+    Structured,
+)
+from reflexarc.errors import ConfigError
+from reflexarc.rules import Limit, Never
 from reflexarc.source import Source, expand
 from reflexarc.types import Action, as_object
 
 M = TypeVar("M", bound=BaseModel)
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_keys(cls, data: Any) -> Any:
-        known = [field.alias or name for name, field in cls.model_fields.items()]
-        for key in as_object(data) or ():
-            if key not in known:
-                raise PydanticCustomError(
-                    "unknown_key",
-                    "unknown key '{key}'; {hint}",
-                    {"key": key, "hint": did_you_mean(key, known)},
-                )
-        return data
-
-
-class Sensed(_Frozen):
+class Sensed(Frozen):
     """An example: what is sensed, and what the robot does about it.
 
     Parameters
@@ -63,7 +51,7 @@ class Sensed(_Frozen):
     actions: tuple[Action, ...]
 
 
-class LLMConfig(_Frozen):
+class LLMConfig(Frozen):
     """Which model answers, and under which limits.
 
     Parameters
@@ -152,7 +140,7 @@ class LLMConfig(_Frozen):
         return is_more or self.type == "FailoverLLM"
 
 
-class Plugin(_Frozen):
+class Plugin(Frozen):
     """An input or a simulator of the robot, by OM1's class name.
 
     Parameters
@@ -167,7 +155,7 @@ class Plugin(_Frozen):
     config: dict[str, Any] = Field(default_factory=dict)
 
 
-class AgentAction(_Frozen):
+class AgentAction(Frozen):
     """One entry of OM1's ``agent_actions``.
 
     Parameters
@@ -200,7 +188,7 @@ class AgentAction(_Frozen):
     description: str | None = None
 
 
-class RobotConfig(_Frozen):
+class RobotConfig(Frozen):
     """A robot, in OM1's single-mode format.
 
     Parameters
@@ -221,6 +209,10 @@ class RobotConfig(_Frozen):
         OM1's simulators.
     examples : tuple of Sensed, default ()
         Our addition: examples as data, which small models need.
+    never : tuple of Never, default ()
+        Our addition: rules in front of the actuators; see `reflexarc.guard`.
+    limits : tuple of Limit, default ()
+        Likewise.
     version, mode, unitree_ethernet, URID, robot_ip : str or None, default None
         Of OM1's runtime; accepted so that the files stay OM1's, and not used here.
     api_key : SecretStr or None, default None
@@ -241,6 +233,8 @@ class RobotConfig(_Frozen):
     agent_actions: tuple[AgentAction, ...] = Field(min_length=1)
     simulators: tuple[Plugin, ...] = ()
     examples: tuple[Sensed, ...] = ()
+    never: tuple[Never, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
     version: str | None = None
     api_key: ApiKey | None = None

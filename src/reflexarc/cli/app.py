@@ -16,8 +16,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from reflexarc.cli.brain import Llm, vocabulary_of
+from reflexarc.cli.brain import Llm, brain_of
 from reflexarc.cli.doctor import doctor
+from reflexarc.cli.eval import evaluate
 from reflexarc.cli.om1 import om1
 from reflexarc.cli.outcome import WORLD_FAILED, failures, finish
 from reflexarc.cli.report import AsJson, Report
@@ -26,7 +27,6 @@ from reflexarc.errors import ConfigError, LLMError, did_you_mean
 from reflexarc.llm import LLM
 from reflexarc.onboard.models import DEFAULT, MODELS, ModelStatus, ModelStore, default_root
 from reflexarc.prompt import Prompt
-from reflexarc.registry import load_llm
 from reflexarc.runtime.inputs import Input, Lines, Script
 from reflexarc.runtime.loop import Loop
 from reflexarc.vocabulary import Vocabulary
@@ -46,6 +46,7 @@ app.add_typer(models, name="models")
 app.add_typer(config, name="config")
 app.add_typer(om1, name="om1")
 app.command()(doctor)
+app.command("eval")(evaluate)
 
 
 def _show_version(wanted: bool) -> None:
@@ -81,7 +82,7 @@ def ask(
     report = Report(as_json=as_json)
     with failures(report):
         robot = RobotConfig.load(config, llm=llm)
-        finish(_ask(_brain(robot), Prompt.for_robot(robot).at(_sayable(text)), report))
+        finish(_ask(brain_of(robot), Prompt.for_robot(robot).at(_sayable(text)), report))
 
 
 async def _ask(brain: LLM[Any], prompt: Prompt, report: Report) -> None:
@@ -122,7 +123,7 @@ def run(
         robot = RobotConfig.load(file, llm=llm)
         _check_hardware(robot, report, simulate=simulate)
         try:
-            failed = finish(_loop(_brain(robot), robot, say, report))
+            failed = finish(_loop(brain_of(robot), robot, say, report))
         except KeyboardInterrupt:
             if not typed:
                 raise
@@ -241,7 +242,7 @@ def check(file: Robot, as_json: AsJson = False) -> None:
         robot = RobotConfig.load(file)
         vocabulary = Vocabulary.from_actions(robot.agent_actions)
         try:
-            _brain(robot)
+            brain_of(robot)
         except ConfigError as error:
             if error.variable is None:
                 raise
@@ -280,10 +281,6 @@ def bench(
                 report.data({"event": "figure", **figure.to_dict()})
             else:
                 report.plain(str(figure))
-
-
-def _brain(robot: RobotConfig) -> LLM[Any]:
-    return load_llm(robot.cortex_llm, actions=vocabulary_of(robot))
 
 
 def _store() -> ModelStore:

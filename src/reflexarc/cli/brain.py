@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from reflexarc.config import RobotConfig
 from reflexarc.errors import ConfigError
+from reflexarc.guard import Guard
+from reflexarc.llm import LLM
+from reflexarc.registry import load_llm
 from reflexarc.vocabulary import Refusal, Vocabulary
 
 Llm = Annotated[
     str | None,
     typer.Option("--llm", metavar="JSON", help='Another brain: {"type": "LlamaLLM", …}.'),
 ]
+
+
+def brain_of(robot: RobotConfig) -> LLM[Any]:
+    """The brain of a robot, behind the robot's own rules; nothing is opened.
+
+    Parameters
+    ----------
+    robot : RobotConfig
+        Whose.
+
+    Returns
+    -------
+    LLM
+
+    Raises
+    ------
+    ConfigError
+        If the brain, the actions or a rule are wrong.
+    """
+    vocabulary = vocabulary_of(robot)
+    llm: LLM[Any] = load_llm(robot.cortex_llm, actions=vocabulary)
+    if not (robot.never or robot.limits):
+        return llm
+    return Guard(llm, never=robot.never, limits=robot.limits, vocabulary=vocabulary)
 
 
 def vocabulary_of(robot: RobotConfig) -> Vocabulary:
