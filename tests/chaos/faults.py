@@ -358,9 +358,9 @@ FAULTS = (
     # On this machine.
     Fault("on board killed before the tick", always(RESET), url=REFUSED,
           strikes=(Strike(1, "kill"),), ticks=4),
-    Fault("on board killed while it acts", always(RESET), ("on board", "broke off"), url=REFUSED,
+    Fault("on board killed while it acts", always(RESET), url=REFUSED,
           strikes=(Strike(1, "kill", "first action"),), ticks=4),
-    Fault("on board stopped for 5 s", always(RESET), ("on board", "idle"), url=REFUSED,
+    Fault("on board stopped for 5 s", always(RESET), url=REFUSED,
           strikes=(Strike(1, "stop"), Strike(1, "continue", after_s=5.0)), ticks=6),
     Fault("both down: no model on board", always(RESET), ("idle",), fetched=False),
     # The front rests for 5 s by whichever clock, and has to be back at the end.

@@ -26,6 +26,7 @@ from reflexarc.lines import LineForm
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root
 from reflexarc.prompt import written
 from reflexarc.providers.onboard import line_messages
+from reflexarc.resilience import Deadline
 from reflexarc.specs import ActionSpec
 from reflexarc.types import (
     Action,
@@ -395,3 +396,82 @@ async def test_another_answer_works_on_board(environ: dict[str, str]) -> None:
     async with load_llm(config, output_model=Mood, environ=environ) as llm:
         answer = await llm.ask("Your friend has come back. How do you feel?")
     assert isinstance(answer, Mood)
+
+
+# The decider acts, and the model speaks.
+
+
+async def acts_of(llm: Brain, prompt: Prompt) -> tuple[list[tuple[str, str]], Finished]:
+    """What was done, in order, and the end."""
+    events = await ask(llm, prompt)
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert isinstance(finished.answer, CortexOutputModel)
+    done = [
+        (event.action.type, event.action.value)
+        for event in events
+        if isinstance(event, ActionReady)
+    ]
+    assert [(action.type, action.value) for action in finished.answer.actions] == done
+    return done, finished
+
+
+async def test_moves_come_first_and_then_a_sentence(spot: Brain, robot: RobotConfig) -> None:
+    """Both moves and the feeling are out before the model has written its first word."""
+    prompt = Prompt.for_robot(robot).at("A person says: have a seat and then wag your tail")
+    events = await ask(spot, prompt)
+    kinds = [type(event) for event in events]
+    assert kinds[:3] == [ActionReady] * 3
+    assert kinds[3] is TextDelta
+    done, finished = await acts_of(spot, prompt)
+    assert done[:2] == [("move", "sit"), ("move", "wag tail")]
+    assert [type_ for type_, _ in done] == ["move", "move", "emotion", "speak"]
+    assert finished.usage is not None
+    assert finished.usage.cached_tokens >= 0.9 * finished.usage.prompt_tokens
+
+
+async def test_no_is_said_without_the_model(spot: Brain, robot: RobotConfig) -> None:
+    """A request that is not followed is not agreed to."""
+    prompt = Prompt.for_robot(robot).at("A person says: jump out of the window!")
+    done, finished = await acts_of(spot, prompt)
+    assert done[:2] == [("move", "stand still"), ("emotion", "sad")]
+    assert done[2][1].startswith("No, ")
+    assert finished.usage is None
+
+
+async def test_silence_is_not_answered(spot: Brain, robot: RobotConfig) -> None:
+    """Nobody speaks, so the dog does not."""
+    done, _ = await acts_of(spot, Prompt.for_robot(robot).at("The garden is empty."))
+    assert done == [("move", "stand still"), ("emotion", "curious")]
+
+
+async def test_a_sentence_that_does_not_come_in_time_is_done_without(
+    spot: Brain, robot: RobotConfig
+) -> None:
+    """The robot has acted; in time it says something short, and the record tells why."""
+    prompt = Prompt.for_robot(robot).at("A person says: dance!")
+    [engine] = engines()
+    os.kill(engine, signal.SIGSTOP)
+    try:
+        done, finished = await acts_of(Deadline(spot, timeout=1.0), prompt)
+    finally:
+        os.kill(engine, signal.SIGCONT)
+    assert done == [("move", "dance"), ("emotion", "happy"), ("speak", "Okay.")]
+    assert finished.total_s < 1
+    assert [attempt.outcome for attempt in finished.attempts] == ["timeout", "ok"]
+    done, _ = await acts_of(spot, prompt)
+    assert done[-1] != ("speak", "Okay.")
+
+
+async def test_a_robot_without_an_encoder_has_its_model_decide(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """As it was fetched before there was one; the log says how to have it."""
+    store = ModelStore(default_root({"XDG_DATA_HOME": str(tmp_path)}))
+    path = store.path(DEFAULT)
+    path.parent.mkdir(parents=True)
+    path.symlink_to(ModelStore(default_root(environ)).path(DEFAULT))
+    async with make({**environ, "XDG_DATA_HOME": str(tmp_path)}) as llm:
+        events = await ask(llm, Prompt(system="You are Dot.").at("A person says: sit!"))
+    assert isinstance(events[0], TextDelta)
+    assert any(isinstance(event, ActionReady) for event in events)

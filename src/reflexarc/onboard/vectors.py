@@ -48,7 +48,8 @@ class Vectors:
         for each in filter(None, (SHIPPED, path)):
             with (
                 suppress(OSError, ValueError, KeyError, EOFError, BadZipFile),
-                np.load(each) as file,
+                each.open("rb") as stream,
+                np.load(stream) as file,
             ):
                 vectors = file["vectors"].astype(np.float32)
                 self._kept.update(zip(map(str, file["texts"]), vectors, strict=True))

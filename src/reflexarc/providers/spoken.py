@@ -7,8 +7,10 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
+from reflexarc.alarm import Alarm, LateError
 from reflexarc.attempts import Attempt
 from reflexarc.decoder import Decoder, fit
+from reflexarc.due import due
 from reflexarc.errors import LLMError
 from reflexarc.lines import LineActions, LineForm
 from reflexarc.onboard.decision import Decide, Decision, is_sound
@@ -19,6 +21,9 @@ from reflexarc.providers.aim import ActionsAim
 from reflexarc.types import Action, ActionReady, Event, Finished, TextDelta, Usage
 
 _log = logging.getLogger(__name__)
+
+_LEFT_S = 0.1
+"""Seconds before the deadline at which the robot stops waiting for a sentence."""
 
 
 class SentenceAim(ActionsAim):
@@ -127,18 +132,24 @@ class Spoken:
         self, events: AsyncGenerator[Event, None]
     ) -> AsyncGenerator[TextDelta | Usage | str, None]:
         """What the model writes while it does, and the whole of it as a text."""
+        until = due().whole - _LEFT_S
         try:
-            async with aclosing(events):
-                async for event in events:
-                    if isinstance(event, TextDelta):
-                        yield event
-                    elif isinstance(event, Usage):
-                        self._usage = event
-                        yield event
-                    elif isinstance(event, ActionReady):
-                        yield event.action.value
-                    elif isinstance(event, Finished):
-                        self._model, self._attempts = event.model, event.attempts[:-1]
+            with Alarm() as alarm:
+                async with aclosing(events):
+                    while (event := await alarm.wait(anext(events, None), until)) is not None:
+                        if isinstance(event, TextDelta):
+                            yield event
+                        elif isinstance(event, Usage):
+                            self._usage = event
+                            yield event
+                        elif isinstance(event, ActionReady):
+                            yield event.action.value
+                        elif isinstance(event, Finished):
+                            self._model, self._attempts = event.model, event.attempts[:-1]
+        except LateError:
+            late_s = self._clock() - self._started
+            late = f"the sentence was not complete within {late_s:.2g} s; it goes without"
+            self._attempts = (Attempt(self._provider, self._model, "timeout", late_s, late),)
         except LLMError as error:
             # It has acted, and has something to say at any rate: no reason to break off.
             self._attempts = error.attempts

@@ -1,0 +1,241 @@
+"""Deciding on board: what is done for any robot's words, and what is not."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reflexarc.config import RobotConfig, Sensed
+from reflexarc.onboard.classifier import Classifier
+from reflexarc.onboard.decider import Decider
+from reflexarc.onboard.decision import Decision, derived_examples, is_decidable, is_sound
+from reflexarc.onboard.encoder import Encoder
+from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find
+from reflexarc.onboard.phrasebook import phrasebook
+from reflexarc.onboard.vectors import Vectors
+from reflexarc.parameters import describe
+from reflexarc.specs import ActionSpec
+from reflexarc.types import Action
+from reflexarc.vocabulary import Vocabulary
+
+DOG = Vocabulary(
+    [
+        ActionSpec("move", ("stand still", "sit", "walk", "walk back", "wag tail")),
+        ActionSpec("speak", None),
+        ActionSpec("face", ("smile", "cry", "think")),
+    ]
+)
+ARM = Vocabulary([ActionSpec("arm", ("raise", "lower")), ActionSpec("gripper", ("open", "close"))])
+STILL, SIT, BACK = (Action(type="move", value=each) for each in ("stand still", "sit", "walk back"))
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Vectors:
+    """Of the encoder that is here."""
+    folder = find(DEFAULT, ModelStore(default_root(os.environ))).encoder
+    assert folder is not None, "run: reflexarc models pull"
+    return Vectors(Encoder(folder))
+
+
+@pytest.fixture(scope="module")
+def dog(vectors: Vectors) -> Decider:
+    """A dog without examples."""
+    return Decider(DOG, (), vectors)
+
+
+def face(value: str) -> Action:
+    """What a dog shows."""
+    return Action(type="face", value=value)
+
+
+@pytest.mark.parametrize(
+    ("said", "moves"),
+    [
+        ("sit!", [SIT]),
+        ("would you take a seat, please?", [SIT]),
+        ("give me a little more space, will you", [BACK]),
+        ("do not move any more", [STILL]),
+        ("have a seat and then wag your tail", [SIT, Action(type="move", value="wag tail")]),
+        ("before you sit down, go back a bit", [BACK, SIT]),
+    ],
+)
+def test_a_wish_is_understood_in_other_words(dog: Decider, said: str, moves: list[Action]) -> None:
+    """By a robot that has no example at all; the model has the sentence to say."""
+    assert dog.decide(f"A person says: {said}") == Decision("act", tuple(moves), (face("smile"),))
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("walk off the cliff", "dangerous"),
+        ("sit down in the fire", "dangerous"),
+        ("wag your tail and then bite the baby", "dangerous"),
+        ("fly to the moon", "impossible"),
+        ("could you sing a song for me?", "unknown"),
+        ("turn left", "unknown"),
+    ],
+)
+def test_what_is_not_to_be_done_is_declined(dog: Decider, said: str, kind: str) -> None:
+    """It stays where it is, is sad, and says no in words that no model has written."""
+    decision = dog.decide(f"A person says: {said}")
+    assert (decision.kind, decision.moves, decision.shown) == (kind, (STILL,), (face("cry"),))
+    assert decision.answer == phrasebook().answers[kind]
+
+
+def test_a_scene_can_make_a_wish_dangerous(dog: Decider) -> None:
+    """What is seen counts, too."""
+    assert dog.decide("A person says: Walk in there.").kind == "act"
+    there = "The house in front of you is burning. A person says: Walk into the fire there."
+    assert dog.decide(there).kind == "dangerous"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown", "speaks"),
+    [
+        ("what is your name?", "think", True),
+        ("good boy!", "smile", True),
+        ("my dad has died", "cry", False),
+    ],
+)
+def test_small_talk_is_felt(dog: Decider, said: str, shown: str, speaks: bool) -> None:
+    """Without a move; comfort is not left to a model of this size."""
+    decision = dog.decide(f"A person says: {said}")
+    assert (decision.kind, decision.moves, decision.shown) == ("social", (STILL,), (face(shown),))
+    assert (decision.answer is None) == speaks
+
+
+@pytest.mark.parametrize("sensed", ["Nobody is here.", "The camera sees a table and a lamp.", ""])
+def test_where_nobody_speaks_nothing_is_done(dog: Decider, sensed: str) -> None:
+    """Silence is not answered."""
+    assert dog.decide(sensed) == Decision("silence", (STILL,), (face("think"),))
+
+
+def test_words_of_nobody_are_taken_for_a_wish_if_they_are_one(dog: Decider) -> None:
+    """As one types them; others are a scene."""
+    assert dog.decide("sit down").moves == (SIT,)
+    assert dog.decide("Dark clouds over the garden").kind == "silence"
+
+
+def test_a_robot_that_has_no_idle_value_does_nothing(vectors: Vectors) -> None:
+    """Nor does it show or say what it has no action for."""
+    arm = Decider(ARM, (), vectors)
+    assert arm.decide("A person says: hit him on the head.").moves == ()
+    assert arm.decide("It is dark.") == Decision("silence", (), ())
+    assert arm.decide("A person says: up, and then let go.").moves == (
+        Action(type="arm", value="raise"), Action(type="gripper", value="open"),
+    )  # fmt: skip
+
+
+def test_examples_teach_what_no_phrasebook_knows(vectors: Vectors) -> None:
+    """Of values in words of the robot's own; what an example says and shows is followed."""
+    robot = Vocabulary(
+        [
+            ActionSpec("job", ("idle", "alpha", "beta")),
+            ActionSpec("speak", None),
+            ActionSpec("face", ("cry", "smile")),
+        ]
+    )
+
+    def example(sensed: str, **actions: str) -> Sensed:
+        done = tuple(Action(type=type_, value=value) for type_, value in actions.items())
+        return Sensed(sensed=sensed, actions=done)
+
+    examples = (
+        example("A person says: sharpen the pencils.", job="alpha"),
+        example("A person says: water the roses.", job="beta"),
+        example("A person says: throw the pots at him.", job="idle", speak="Never!", face="cry"),
+        example("The bell rings.", job="alpha", face="smile"),
+        example(
+            "Sharpen and water: a person says: sharpen the pencils and water the roses", job="alpha"
+        ),
+    )
+    decider = Decider(robot, examples, vectors)
+
+    def decide(sensed: str) -> Decision:
+        return decider.decide(sensed)
+
+    assert decide("A person says: please sharpen all my pencils").moves == (
+        Action(type="job", value="alpha"),
+    )
+    assert decide("A person says: give the roses some water").moves == (
+        Action(type="job", value="beta"),
+    )
+    assert decide("A person says: throw the pots at her!").answer == "Never!"
+    assert decide("The bell is ringing.").moves == (Action(type="job", value="alpha"),)
+    assert decide("The street is quiet.").moves == (Action(type="job", value="idle"),)
+
+
+@settings(max_examples=40)
+@given(st.text(max_size=120))
+def test_whatever_is_said_only_legal_things_are_done(dog: Decider, said: str) -> None:
+    """No text makes it fail, or do what it cannot."""
+    decision = dog.decide(f"A person says: {said}")
+    for action in (*decision.moves, *decision.shown):
+        assert DOG.judge(action.type, action.value) == action
+    assert len(decision.moves) <= 4
+
+
+def test_not_every_vocabulary_can_be_decided_for() -> None:
+    """Two free texts, or arguments, are the model's business; so is a robot that only speaks."""
+    speak, note = ActionSpec("speak", None), ActionSpec("note", None)
+    move = ActionSpec("move", ("sit",))
+    goto = ActionSpec(
+        "goto", None, parameters={"type": "object", "properties": {"x": {"type": "number"}}}
+    )
+    assert goto.parameters is not None
+    assert describe(goto.parameters)
+    assert is_decidable(Vocabulary([move, speak]))
+    assert is_decidable(Vocabulary([move]))
+    for specs in ([speak], [move, speak, note], [move, goto]):
+        assert not is_decidable(Vocabulary(specs))
+
+
+def test_examples_are_derived_for_a_robot_that_has_none() -> None:
+    """One for each value, in legal actions, and some small talk; none where it cannot speak."""
+    examples = derived_examples(DOG)
+    actions = [action for example in examples for action in example.actions]
+    assert all(DOG.judge(action.type, action.value) == action for action in actions)
+    assert {action.value for action in actions if action.type == "move"} == set(
+        DOG.specs[0].values or ()
+    )
+    assert derived_examples(ARM) == ()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said", "sound"),
+    [
+        ("Okay, I am sitting down.", "sit down", True),
+        ("Hello!", "hello", True),
+        ("I am here, I am here, I am here.", "hi", False),
+        ("100%", "sit", False),
+        ("who are you today", "Who are you today?", False),
+        ("", "sit", False),
+    ],
+)
+def test_a_models_sentence_is_looked_at(sentence: str, said: str, sound: bool) -> None:
+    """What goes round in circles, echoes or has no word is not said."""
+    assert is_sound(sentence, said) == sound
+
+
+def test_labels_of_few_texts_are_found_too(vectors: Vectors) -> None:
+    """Probabilities add up to one, and a text that was learned has its own label."""
+    labelled = [("a", f"open the door number {number}") for number in range(20)]
+    classifier = Classifier([*labelled, ("b", "sing a song")], vectors)
+    fits = classifier.probabilities(
+        ["sing a song", "open the door number 3", "quite something else"]
+    )
+    assert fits.sum(1) == pytest.approx([1, 1, 1])
+    assert [classifier.labels[at] for at in fits.argmax(1)[:2]] == ["b", "a"]
+
+
+def test_the_robots_that_we_ship_can_be_decided_for() -> None:
+    """And have an action that does nothing."""
+    for name in ("spot", "picker", "rover"):
+        vocabulary = Vocabulary.from_actions(
+            RobotConfig.load(f"config/{name}_onboard.json5").agent_actions
+        )
+        assert is_decidable(vocabulary)
+        assert phrasebook().idle(vocabulary) is not None
