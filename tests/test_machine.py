@@ -16,7 +16,7 @@ from reflexarc.packages import installed_version, requirements
 
 KEY = "sk-0123456789abcdef"
 CORE = ["Python", "aiohttp", "json5", "pydantic"]
-EXTRAS = ["cli", "llama", "metrics", "mistral", "onboard", "otel", "web"]
+EXTRAS = ["cli", "llama", "metrics", "mistral", "onboard", "otel", "plot", "web"]
 VARIABLES = [
     "DEEPSEEK_API_KEY",
     "GEMINI_API_KEY",
@@ -141,14 +141,19 @@ def test_a_model_that_is_not_whole_is_told(
 
 
 def test_a_model_that_is_here_is_told(environ: dict[str, str]) -> None:
-    """By its size; it is not read."""
+    """By its size; it is not read. Its encoder belongs to it."""
     store = ModelStore(default_root(environ))
-    path = store.path(DEFAULT)
-    path.parent.mkdir(parents=True)
-    with path.open("wb") as file:
-        file.truncate(store.entry(DEFAULT).file_bytes)
-    check = found(environ)["model"]
-    assert (check.state, str(path) in check.message) == ("ok", True)
+    encoder = store.entry(DEFAULT).encoder
+    assert encoder is not None
+    for name in (DEFAULT, encoder):
+        path = store.path(name)
+        path.parent.mkdir(parents=True)
+        with path.open("wb") as file:
+            file.truncate(store.entry(name).file_bytes)
+        check = found(environ)["model"]
+        if name == DEFAULT:
+            assert (check.state, check.remedy) == ("missing", f"reflexarc models pull {encoder}")
+    assert (check.state, str(store.path(DEFAULT)) in check.message) == ("ok", True)
 
 
 @pytest.mark.parametrize(

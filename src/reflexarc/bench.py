@@ -11,8 +11,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +28,7 @@ from reflexarc.registry import load_llm
 from reflexarc.resilience import Breaker, Deadline, Failover, Retry
 from reflexarc.source import Source
 from reflexarc.testing import ScriptedLLM, Turn
-from reflexarc.types import Action, Finished, TextDelta
+from reflexarc.types import Action, ActionReady, Finished, Message, TextDelta
 from reflexarc.vocabulary import Vocabulary
 
 NAMES = ("import", "decoder", "chain", "onboard")
@@ -233,6 +234,9 @@ _HEARD = (
 )  # fmt: skip
 
 
+_LONGEST_PAST = 20  # messages: ten ticks
+
+
 @dataclass(frozen=True, slots=True)
 class _Start:
     """One start of the on-board model: seconds to each point, from before it, and its ticks."""
@@ -240,6 +244,16 @@ class _Start:
     engine_s: float
     warm_s: float
     finished: list[Finished]
+
+    def first_s(self) -> list[float]:
+        """Seconds to each tick's first action, the shortest first."""
+        return sorted(each.first_action_s or each.total_s for each in self.finished)
+
+    def read(self) -> tuple[float, float]:
+        """Prompt tokens of a tick, and those of them that were read, by the server's own count."""
+        usage = [each.usage for each in self.finished if each.usage]
+        prompt = sum(each.prompt_tokens for each in usage) / len(usage)
+        return prompt, prompt - sum(each.cached_tokens for each in usage) / len(usage)
 
 
 def bench_onboard(robot: RobotConfig, ticks: int = 24) -> Iterator[Figure]:
@@ -256,43 +270,111 @@ def bench_onboard(robot: RobotConfig, ticks: int = 24) -> Iterator[Figure]:
     ------
     Figure
     """
+    prompt = Prompt.for_robot(robot)
     with TemporaryDirectory() as cache:  # so that the first start finds no prompt kept
         environ = {**os.environ, "XDG_CACHE_HOME": cache}
-        new, again = (asyncio.run(_start(robot, count, environ)) for count in (1, ticks))
-    first = sorted(each.first_action_s or each.total_s for each in again.finished)
-    total = [each.total_s for each in again.finished]
-    usage = [each.usage for each in again.finished if each.usage]
-    read = sum(each.prompt_tokens for each in usage)
-    kept = sum(each.cached_tokens for each in usage)
-    note = f"{ticks} ticks"
+
+        def start(
+            count: int = ticks,
+            shown: Callable[[str, list[Message]], Prompt] = prompt.at,
+            **more: Any,
+        ) -> _Start:
+            return asyncio.run(_start(robot, count, environ, shown, more))
+
+        new, again, remembering = start(1), start(), start(shown=_with_history(prompt))
+        with _busy(2):
+            crowded = start(ticks // 2)
+        # Both are asked for JSON, which the model writes after all that it has read.
+        ours, theirs = (
+            start(ticks // 4, structured="grammar"),
+            start(ticks // 4, shown=_in_om1s_order(prompt), structured="grammar"),
+        )
+    first, note = again.first_s(), f"{ticks} ticks"
     seconds = {
         "engine ready": (again.engine_s, "child started, model loaded"),
         "first start, ready": (new.warm_s, "reads the whole prompt, and keeps it on disk"),
         "second start, ready": (again.warm_s, "has the prompt from disk"),
         "first action, p50": (statistics.median(first), note),
         "first action, p95": (first[min(len(first) - 1, round(0.95 * len(first)))], note),
-        "whole answer, p50": (statistics.median(total), note),
+        "first action, p50, crowded": (
+            statistics.median(crowded.first_s()),
+            "two busy loops beside it",
+        ),
+        "whole answer, p50": (statistics.median(each.total_s for each in again.finished), note),
     }
     for name, (value, how) in seconds.items():
         yield Figure(f"on-board: {name}", value, "s", how)
-    reused = f"of {read // len(usage)} a tick, by the server's own count"
-    yield Figure("on-board: prompt tokens reused", 100 * kept / read, "%", reused)
+    for name, of in (("", again), (" with history", remembering)):
+        whole, read = of.read()
+        how = f"of {whole:.0f} a tick, by the server's own count"
+        yield Figure(f"on-board: prompt tokens reused{name}", 100 * (1 - read / whole), "%", how)
+    times = [statistics.median(each.total_s for each in of.finished) for of in (theirs, ours)]
+    how = f"tokens read a tick, {theirs.read()[1]:.0f} / {ours.read()[1]:.0f}"
+    yield Figure(
+        "on-board: OM1's prompt order / ours", theirs.read()[1] / ours.read()[1], "times", how
+    )
+    how = f"whole answers, p50, {times[0]:.2f} / {times[1]:.2f} s"
+    yield Figure("on-board: OM1's prompt order / ours", times[0] / times[1], "times", how)
+
+
+def _with_history(prompt: Prompt) -> Callable[[str, list[Message]], Prompt]:
+    """A past that grows at each tick, and of which the older half goes when it is long."""
+
+    def shown(sensed: str, past: list[Message]) -> Prompt:
+        if len(past) > _LONGEST_PAST:
+            del past[: _LONGEST_PAST // 2]
+        return prompt.at(sensed, past)
+
+    return shown
+
+
+def _in_om1s_order(prompt: Prompt) -> Callable[[str, list[Message]], Prompt]:
+    """What is sensed between the persona and all the rest, as OM1's fuser has it."""
+    persona, _, laws = prompt.system.partition("\n\n")
+
+    def shown(sensed: str, _: list[Message]) -> Prompt:
+        system = f"{persona}\n\n{sensed}\n\n{laws}"
+        return replace(prompt, system=system, situation="What will you do?")
+
+    return shown
+
+
+@contextmanager
+def _busy(count: int) -> Generator[None]:
+    """Processes that compute without end."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def _dog() -> RobotConfig:
     return validate(RobotConfig, dict(_DOG), Source("", "bench"), os.environ)
 
 
-async def _start(robot: RobotConfig, ticks: int, environ: Mapping[str, str]) -> _Start:
+async def _start(
+    robot: RobotConfig,
+    ticks: int,
+    environ: Mapping[str, str],
+    shown: Callable[[str, list[Message]], Prompt],
+    more: Mapping[str, Any],
+) -> _Start:
     begun = time.perf_counter()
     vocabulary = Vocabulary.from_actions(robot.agent_actions)
-    prompt = Prompt.for_robot(robot)
+    config = robot.cortex_llm.model_copy(update=more)
     finished: list[Finished] = []
-    async with load_llm(robot.cortex_llm, actions=vocabulary, environ=environ) as llm:
+    past: list[Message] = []
+    async with load_llm(config, actions=vocabulary, environ=environ) as llm:
         engine_s = time.perf_counter() - begun
-        await llm.warm(prompt)
+        await llm.warm(shown("", past))
         warm_s = time.perf_counter() - begun
         for tick in range(ticks):
             heard = f"A person says: {_HEARD[tick % len(_HEARD)]}"
-            finished += [e async for e in llm.stream(prompt.at(heard)) if isinstance(e, Finished)]
+            events = [event async for event in llm.stream(shown(heard, past))]
+            finished += [event for event in events if isinstance(event, Finished)]
+            done = [event.action for event in events if isinstance(event, ActionReady)]
+            past += [Message("user", heard), Message("assistant", written(done))]
     return _Start(engine_s, warm_s, finished)

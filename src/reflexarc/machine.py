@@ -146,7 +146,13 @@ def _engine() -> Check:
 
 
 def _model(environ: Mapping[str, str]) -> Check:
-    status = ModelStore(default_root(environ)).status(DEFAULT)
+    """The language model; and its encoder, where that is all that is wrong."""
+    store = ModelStore(default_root(environ))
+    status = store.status(DEFAULT)
+    encoder = store.entry(DEFAULT).encoder
+    if status.state == "present" and encoder is not None:
+        beside = store.status(encoder)
+        status = status if beside.state == "present" else beside
     message, _, remedy = status.message.partition("; run: ")
     match status.state:
         case "present" | "intact":

@@ -74,7 +74,7 @@ async def test_people_see_a_table_and_what_went_wrong(situations: Path, tmp_path
     code, out, _ = await evaluate(situations, tmp_path, "--plot", str(plot))
     assert code == 0
     assert "b: A person says: sit!\n    move sit: it does not do what is asked for" in out
-    assert "1/2  50 % (9 to 91)" in out
+    assert "1/2  50 % (9-91)" in out
     assert "illegal actions 0" in out
     assert plot.read_bytes().startswith(b"\x89PNG")
 

@@ -146,16 +146,11 @@ def test_an_interval_is_wilsons() -> None:
 
 def test_baselines_do_not_think() -> None:
     """One does nothing; one does what the example does that shares the rarest words."""
-
-    async def main() -> None:
-        assert (await Idle(DOG).ask("A person says: sit")).actions == [
-            Action(type="move", value="stand still")
-        ]
-        examples = [
-            Sensed(sensed="A person says: sit", actions=(SIT,)),
-            Sensed(sensed="A person says: run", actions=(RUN,)),
-        ]
-        assert (await Nearest(examples).ask("A dog says: run!")).actions == [RUN]
-        assert (await Nearest([]).ask("run")).actions == []
-
-    asyncio.run(main())
+    assert Idle(DOG).actions("A person says: sit") == [Action(type="move", value="stand still")]
+    examples = [
+        Sensed(sensed="A person says: sit", actions=(SIT,)),
+        Sensed(sensed="A person says: run", actions=(RUN,)),
+    ]
+    assert Nearest(examples).actions("A dog says: run!") == (RUN,)
+    assert Nearest([]).actions("run") == []
+    assert asyncio.run(Nearest(examples).ask("Run!")).actions == [RUN]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import typer
 from rich.table import Table
@@ -21,6 +22,7 @@ from reflexarc.eval.score import Result, Share, play, shares, summary
 from reflexarc.eval.situations import Half, Situation, load_situations
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt
+from reflexarc.vocabulary import Vocabulary
 
 Results = dict[str, list[Result]]
 
@@ -49,8 +51,9 @@ def evaluate(
         if plot is not None:
             _check_plot(plot)
         robots = [RobotConfig.load(each, llm=llm) for each in config]
-        asked = [(robot, _for(robot, load_situations(situations), half)) for robot in robots]
-        results = finish(_evaluate(asked, report))
+        known = load_situations(situations)
+        played = [_Played.of(robot, _for(robot, known, half)) for robot in robots]
+        results = finish(_evaluate(played, report))
         brain = next(iter(results))
         _show(results, report)
         if plot is not None:
@@ -78,21 +81,34 @@ def _for(robot: RobotConfig, situations: Sequence[Situation], half: Half | None)
     return found
 
 
-async def _evaluate(
-    asked: Sequence[tuple[RobotConfig, list[Situation]]], report: Report
-) -> Results:
+@dataclass(frozen=True, slots=True)
+class _Played:
+    """A robot, those that are compared, and what they are asked."""
+
+    robot: RobotConfig
+    vocabulary: Vocabulary
+    baselines: tuple[LLM[Any], ...]
+    situations: list[Situation]
+
+    @classmethod
+    def of(cls, robot: RobotConfig, situations: list[Situation]) -> Self:
+        vocabulary = vocabulary_of(robot)
+        nearest = Nearest(Prompt.for_robot(robot).examples)
+        return cls(robot, vocabulary, (Idle(vocabulary), nearest), situations)
+
+
+async def _evaluate(played: Sequence[_Played], report: Report) -> Results:
     results: Results = {}
-    for robot, situations in asked:
-        vocabulary, prompt = vocabulary_of(robot), Prompt.for_robot(robot)
-        async with brain_of(robot) as brain:
+    for each in played:
+        prompt = Prompt.for_robot(each.robot)
+        async with brain_of(each.robot) as brain:
             with suppress(LLMError):  # the first question will meet the same
                 await brain.warm(prompt)
-            others: list[LLM[Any]] = [Idle(vocabulary), Nearest(prompt.examples)]
-            for each in (brain, *others):
-                kept = results.setdefault(each.name, [])
-                async for result in play(each, prompt, vocabulary, situations):
+            for llm in (brain, *each.baselines):
+                kept = results.setdefault(llm.name, [])
+                async for result in play(llm, prompt, each.vocabulary, each.situations):
                     kept.append(result)
-                    if each is brain:
+                    if llm is brain:
                         _tell(result, report)
     return results
 
@@ -111,7 +127,8 @@ def _show(results: Results, report: Report) -> None:
     if report.as_json:
         return
     brain = next(iter(results))
-    table = Table("category", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    table.add_column("category", no_wrap=True)
     for name in results:
         table.add_column(name, justify="right", no_wrap=True)
     by_name = {name: shares(each) for name, each in results.items()}
@@ -134,7 +151,7 @@ def _whole(results: Sequence[Result]) -> Share:
 
 def _cell(share: Share) -> str:
     low, high = (f"{100 * each:.0f}" for each in share.interval)
-    return f"{share.right}/{share.of} {100 * share.accuracy:3.0f} % ({low} to {high})"
+    return f"{share.right}/{share.of} {100 * share.accuracy:3.0f} % ({low}-{high})"
 
 
 def _seconds(value: float | None) -> str:

@@ -8,7 +8,7 @@ action or no command at all: dangerous, impossible, nonsense, unknown to this ro
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,8 @@ class Decider:
         Gives the vectors of texts, and keeps those of all phrases.
     """
 
+    make_classifier: ClassVar[type[Classifier[Label]]] = Classifier
+
     def __init__(
         self, vocabulary: Vocabulary, examples: Sequence[Sensed], vectors: Vectors
     ) -> None:
@@ -78,7 +80,7 @@ class Decider:
         self._heard = [(listen(example.sensed), example) for example in examples]
         vectors.keep([*self._phrases()])
         self._vectors = vectors([_key(heard) for heard, _ in self._heard] or [""])
-        self._classifier = Classifier[Label](list(self._labelled()), vectors)
+        self._classifier = self.make_classifier(list(self._labelled()), vectors)
 
     def decide(self, sensed: str) -> Decision:
         """Decide; computes for some 10 ms, and as much again for each part of what was said.
@@ -236,7 +238,7 @@ class Decider:
             (kind, plain(said)) for kind in KINDS for said in phrasebook().others[kind]
         ]
         foreign: list[tuple[Label, str]] = [(_UNKNOWN, plain(said)) for said in self._not_mine()]
-        base = Classifier[Label](
+        base = self.make_classifier(
             [*(each for each in own if each[0] == self._idle), *others], self._encode
         )
         own += self._by_example(base)
