@@ -71,8 +71,12 @@ def test_the_model_on_board_is_measured() -> None:
             "on-board: second start, ready",
             "on-board: first action, p50",
             "on-board: first action, p95",
+            "on-board: first action, p50, crowded",
             "on-board: whole answer, p50",
             "on-board: prompt tokens reused",
+            "on-board: prompt tokens reused with history",
+            "on-board: read, OM1's prompt order / ours",
+            "on-board: time, OM1's prompt order / ours",
         ],
     )
     value = {name.removeprefix("on-board: "): figure.value for name, figure in found.items()}
@@ -80,6 +84,8 @@ def test_the_model_on_board_is_measured() -> None:
     assert 0 < value["first action, p50"] <= value["first action, p95"]
     assert value["first action, p50"] <= value["whole answer, p50"]
     assert 50 < value["prompt tokens reused"] <= 100
+    assert 50 < value["prompt tokens reused with history"] <= 100
+    assert value["read, OM1's prompt order / ours"] > 1
     assert found["on-board: first action, p50"].note == "3 ticks"
 
 

@@ -276,18 +276,19 @@ def bench_onboard(robot: RobotConfig, ticks: int = 24) -> Iterator[Figure]:
 
         def start(
             count: int = ticks,
-            shown: Callable[[str, list[Message]], Prompt] = prompt.at,
+            shown: Callable[[str, list[Message]], Prompt] = lambda sensed, _: prompt.at(sensed),
             **more: Any,
         ) -> _Start:
             return asyncio.run(_start(robot, count, environ, shown, more))
 
         new, again, remembering = start(1), start(), start(shown=_with_history(prompt))
+        few = max(2, ticks // 4)
         with _busy(2):
-            crowded = start(ticks // 2)
+            crowded = start(max(2, ticks // 2))
         # Both are asked for JSON, which the model writes after all that it has read.
         ours, theirs = (
-            start(ticks // 4, structured="grammar"),
-            start(ticks // 4, shown=_in_om1s_order(prompt), structured="grammar"),
+            start(few, structured="grammar"),
+            start(few, shown=_in_om1s_order(prompt), structured="grammar"),
         )
     first, note = again.first_s(), f"{ticks} ticks"
     seconds = {
@@ -311,10 +312,10 @@ def bench_onboard(robot: RobotConfig, ticks: int = 24) -> Iterator[Figure]:
     times = [statistics.median(each.total_s for each in of.finished) for of in (theirs, ours)]
     how = f"tokens read a tick, {theirs.read()[1]:.0f} / {ours.read()[1]:.0f}"
     yield Figure(
-        "on-board: OM1's prompt order / ours", theirs.read()[1] / ours.read()[1], "times", how
+        "on-board: read, OM1's prompt order / ours", theirs.read()[1] / ours.read()[1], "times", how
     )
     how = f"whole answers, p50, {times[0]:.2f} / {times[1]:.2f} s"
-    yield Figure("on-board: OM1's prompt order / ours", times[0] / times[1], "times", how)
+    yield Figure("on-board: time, OM1's prompt order / ours", times[0] / times[1], "times", how)
 
 
 def _with_history(prompt: Prompt) -> Callable[[str, list[Message]], Prompt]:
@@ -372,7 +373,8 @@ async def _start(
         await llm.warm(shown("", past))
         warm_s = time.perf_counter() - begun
         for tick in range(ticks):
-            heard = f"A person says: {_HEARD[tick % len(_HEARD)]}"
+            again = ", my friend" * (tick // len(_HEARD))  # no sentence twice
+            heard = f"A person says: {_HEARD[tick % len(_HEARD)]}{again}"
             events = [event async for event in llm.stream(shown(heard, past))]
             finished += [event for event in events if isinstance(event, Finished)]
             done = [event.action for event in events if isinstance(event, ActionReady)]

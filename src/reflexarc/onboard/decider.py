@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from reflexarc.config import Sensed
 from reflexarc.onboard.classifier import Classifier
 from reflexarc.onboard.decision import Decision, is_moved, is_shown
-from reflexarc.onboard.hearing import Heard, listen, plain, wishes
+from reflexarc.onboard.hearing import Heard, is_description, listen, plain, wishes
 from reflexarc.onboard.phrasebook import KINDS, Kind, phrasebook
 from reflexarc.onboard.vectors import Vectors
 from reflexarc.specs import folded
@@ -27,6 +27,7 @@ from reflexarc.vocabulary import Vocabulary
 _LEAST_COMMAND = 0.4  # of all that was said, that it is a command
 _LEAST_PART = 0.6  # of a part of it
 _LEAST_OF_NOBODY = 0.75  # of what nobody is said to have said
+_LEAST_OF_IT = 0.5  # that a part of it is this one command
 _MOST_DANGER = 0.3
 _IMPOSSIBLE_IN_DANGER = 0.5  # how much of the one counts as the other
 _SAME = 0.75  # so alike, a phrase for all robots gives way to this robot's own
@@ -45,6 +46,7 @@ class _Guess(NamedTuple):
 
     action: Action
     certainty: float  # that it is a command
+    of_it: float  # how much of that this action has
     other: Kind  # what it is if it is none
     danger: float
     refusal: Kind
@@ -105,17 +107,19 @@ class Decider:
             moves = tuple(self._moves_of(example)) if example else ()
             shown = self._show(self._felt("silence", heard), example)
             return Decision("silence", moves or idle, shown)
-        kind, moves = self._meant(heard)
+        kind, meant = self._meant(heard)
+        moves = tuple(each for each in meant if each.type in self._moves)
         if example and tuple(self._moves_of(example)) != moves:
             example = None
         felt = self._felt(kind, heard)
-        shown = self._show(felt, example)
+        shown = self._show(felt, example, [each for each in meant if each not in moves])
         return Decision(kind, moves or idle, shown, self._answer(kind, felt, example))
 
     def _meant(self, heard: Heard) -> tuple[Verdict, tuple[Action, ...]]:
         """Whether it is a command, and which."""
-        whole, parts = plain(heard.said), [plain(part) for part in wishes(heard.said)]
-        parts = [part for part in parts if part not in self._moves]  # the name of a limb
+        whole, found = plain(heard.said), wishes(heard.said)
+        found = [part for part in found if not is_description(part)] or found
+        parts = [part for part in map(plain, found) if part not in self._moves]  # a limb's name
         scene = [f"{heard.scene} {whole}"] if heard.scene else []
         guesses = [
             self._guess(fit) for fit in self._classifier.probabilities([whole, *parts, *scene])
@@ -124,9 +128,12 @@ class Decider:
         if worst.danger > _MOST_DANGER:
             return worst.refusal, ()
         first, rest = guesses[0], guesses[1 : 1 + len(parts)]
-        meant = [guess for guess in rest if guess.certainty > _LEAST_PART]
+        meant = [
+            guess for guess in rest if guess.certainty > _LEAST_PART and guess.of_it > _LEAST_OF_IT
+        ]
         actions = list(dict.fromkeys(guess.action for guess in meant))
-        real = [action for action in actions if action != self._idle]
+        # Doing nothing is a wish of its own only behind another one.
+        real = [each for each in actions if each != self._idle or (each is actions[-1])]
         if len(real) > 1:
             return "act", tuple(real[:_MOST_ACTIONS])
         if not meant and first.certainty < _LEAST_COMMAND:
@@ -148,6 +155,7 @@ class Decider:
         return _Guess(
             action=max(commands, key=commands.__getitem__),
             certainty=sum(commands.values()),
+            of_it=max(commands.values()) / (sum(commands.values()) or 1.0),
             other=max(kinds, key=kinds.__getitem__),
             danger=danger,
             refusal="dangerous" if kinds["dangerous"] > kinds["impossible"] else "impossible",
@@ -172,16 +180,15 @@ class Decider:
                 best = float(alike), example
         return best
 
-    def _show(self, felt: Sequence[str], example: Sensed | None) -> tuple[Action, ...]:
-        """The feelings shown: as an example has them, or by what is felt."""
+    def _show(
+        self, felt: Sequence[str], example: Sensed | None, meant: Sequence[Action] = ()
+    ) -> tuple[Action, ...]:
+        """The feelings shown: as it is asked for, as an example has them, or by what is felt."""
         shown: list[Action] = []
         for spec in self._shown:
             values = {folded(value): value for value in spec.values or ()}
-            given = (
-                [each.value for each in example.actions if each.type == spec.type]
-                if example
-                else []
-            )
+            told = (*meant, *(example.actions if example else ()))
+            given = [each.value for each in told if each.type == spec.type]
             names = [*given, *" ".join(felt).split()]
             names = [folded(name) for name in names if folded(name) in values]
             shown += [Action(type=spec.type, value=values[name]) for name in names[:1]]
@@ -257,6 +264,11 @@ class Decider:
                 yield action, plain(f"{spec.type} {value}")
                 if spec.description:
                     yield action, plain(f"{spec.description.rstrip('.')}: {value}")
+        for spec in self._shown:
+            for value in spec.values or ():
+                action = Action(type=spec.type, value=value)
+                for wish in ("look {}", "be {}", "a {} face, please", "show me that you are {}"):
+                    yield action, wish.format(value)
 
     def _by_phrasebook(self) -> Iterator[tuple[Label, str]]:
         for names, said in phrasebook().commands:

@@ -40,14 +40,27 @@ _TWICE = re.compile(r"\b(\w+)(?:[ ,]+\1\b)+", re.IGNORECASE)
 # Two wishes: what stands between them, and what turns them round.
 _BETWEEN = re.compile(
     r"\s*(?:[,;]?\s+(?:and then|and after(?:wards| that)|then|after that|afterwards"
-    r"|and (?:when|as soon as|once) (?:that is|you are|you have) (?:done|there|finished),?"
-    r"|and|but)\s+|[;.!?]+\s+|,\s+)",
+    r"|(?:and,? )?(?:when|as soon as|once) (?:that is|that's|you are|you're|you have|you've)"
+    r" (?:done|there|finished|arrived|ready|up|down|back)\b,?"
+    r"|and|but)\s+|[;.!?]+\s+(?:(?:once|as soon as|when) (?:you are|you're|you have|you've)"
+    r" (?:done|there|finished|arrived|ready|up|down|back)\b,?\s+)?|,\s+)",
     re.IGNORECASE,
+)
+_ARRIVED = re.compile(
+    r"(?:done|there|finished|arrived|ready|up|down|back)\b(?: with (?:it|that))?,?", re.IGNORECASE
 )
 _ORDER = re.compile(r"^(?:first(?:ly)?|and|then|next|finally)\b[,:]?\s*", re.IGNORECASE)
 _LATER_FIRST = (
     re.compile(r"^before(?: you)?\s+(?P<second>[^,]+),\s*(?P<first>.+)$", re.IGNORECASE),
     re.compile(r"^(?P<second>.+?),? but first,? (?P<first>.+)$", re.IGNORECASE),
+    re.compile(
+        r"^(?P<second>.+?),? but (?P<first>.+?) before (?:you do|that|it)[.!]*$", re.IGNORECASE
+    ),
+    re.compile(
+        r"^(?P<second>.+?),? (?:though |but )?not (?:until|before) you(?: have|'ve)? "
+        r"(?P<first>.+)$",
+        re.IGNORECASE,
+    ),
     re.compile(r"^(?P<second>.+?),? but (?P<first>.+?) first[.!]*$", re.IGNORECASE),
     re.compile(
         r"^(?P<second>.+?)(?<!\band),? (?:after|once|as soon as|when) you(?: have|'ve| are)?\s+"
@@ -137,6 +150,23 @@ def plain(said: str) -> str:
     return text or " ".join(said.lower().split())
 
 
+def is_description(part: str) -> bool:
+    """Whether a part of what was said describes something, and is no wish by itself.
+
+    Parameters
+    ----------
+    part : str
+        As of `wishes`.
+
+    Returns
+    -------
+    bool
+    """
+    return _DESCRIBING.match(part) is not None and not part.lower().startswith(
+        ("a ", "an ", "not ")
+    )
+
+
 def wishes(said: str) -> tuple[str, ...]:
     """The parts of what was said that may each be a wish, in the order in which they are meant.
 
@@ -151,8 +181,8 @@ def wishes(said: str) -> tuple[str, ...]:
         One, the whole, where there is nothing to part.
     """
     said = _AROUND.sub(" ", said).strip()
-    for pattern in (*_EARLIER_FIRST, *_LATER_FIRST):
-        if found := pattern.match(said):
+    for pattern in (*_LATER_FIRST, *_EARLIER_FIRST):
+        if (found := pattern.match(said)) and not _ARRIVED.match(found["first"]):
             return (*wishes(found["first"]), *wishes(found["second"]))
     parts = [_ORDER.sub("", part).strip(" ,.!?;") for part in _BETWEEN.split(said)]
     return tuple(filter(None, parts)) or (said,)
