@@ -20,7 +20,7 @@ LAYERS = (
     ("alarm", "attempts", "checks", "due", "errors", "interfaces", "types"),
     ("config", "messages", "rules", "scanner", "source"),
     ("actions", "decoder", "lines", "parameters", "schema", "specs", "vocabulary"),
-    ("prompt",),
+    ("prompt", "prose"),
     ("call", "clocks", "llm"),
     ("onboard", "packages", "providers", "registry"),
     ("resilience",),

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from reflexarc.config import RobotConfig, Sensed
 from reflexarc.messages import as_calls, as_text, merged, read_message
+from reflexarc.prose import read_prose
 from reflexarc.types import Action, Message, whole_characters
 from reflexarc.vocabulary import Vocabulary
 
@@ -72,12 +73,14 @@ class Prompt:
         parts = [robot.system_prompt_base.strip()]
         if robot.system_governance.strip():
             parts.append(f"LAWS:\n{robot.system_governance.strip()}")
-        if robot.system_prompt_examples.strip():
-            parts.append(f"EXAMPLES:\n{robot.system_prompt_examples.strip()}")
-        return cls(
-            system="\n\n".join(filter(None, parts)),
-            examples=robot.examples or robot.cortex_llm.examples,
-        )
+        prose = robot.system_prompt_examples.strip()
+        examples = robot.examples or robot.cortex_llm.examples
+        if prose and not examples:
+            examples = read_prose(prose, Vocabulary.from_actions(robot.agent_actions))
+            prose = "" if examples else prose  # they are data now
+        if prose:
+            parts.append(f"EXAMPLES:\n{prose}")
+        return cls(system="\n\n".join(filter(None, parts)), examples=examples)
 
     def at(self, situation: str, history: Iterable[Message] = ()) -> Prompt:
         """The prompt of one tick.
