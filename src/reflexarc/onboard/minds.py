@@ -110,7 +110,9 @@ class Minds:
 def _make(vocabulary: Vocabulary, examples: tuple[Sensed, ...], vectors: Vectors) -> Decide:
     from reflexarc.onboard.decider import Decider
 
-    return Decider(vocabulary, examples, vectors).decide
+    decide = Decider(vocabulary, examples, vectors).decide
+    decide("A person says: hello")  # reads the weights in, which the first question would wait for
+    return decide
 
 
 def default_vectors(environ: Mapping[str, str]) -> Path:
