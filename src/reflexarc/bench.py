@@ -46,7 +46,7 @@ class Figure:
     value : float
         How much.
     unit : str
-        Of what: ``"ms"``, ``"MB"``, ``"us"``, ``"us/token"``, ``"%"``.
+        Of what: ``"ms"``, ``"MB"``, ``"us"``, ``"us/token"``, ``"%"``, ``"times"``.
     note : str, default ""
         How it was measured.
     """

@@ -160,6 +160,7 @@ async def soak(ticks: int, seed: int) -> World:
         ]
         failover = Failover[CortexOutputModel](brains, hedge_after="auto")
         async with Deadline(failover, timeout=TIMEOUT_S, idle=STILL) as llm:
+            await onboard.ask(prompt)  # which reads its encoder in, a hundred megabytes
             at_first, waits = 0.0, Waits()
             for number in range(ticks):
                 if number % 200 == 0:
