@@ -88,6 +88,12 @@ class Vocabulary:
     def __hash__(self) -> int:
         return hash(self.specs)
 
+    @property
+    def speech(self) -> str | None:
+        """Name of the action that takes a free text, such as a sentence; None without one."""
+        texts = (each for each in self.specs if each.values is None and each.parameters is None)
+        return next((each.type for each in texts), None)
+
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read the vocabulary of a robot's configuration file.

@@ -79,7 +79,6 @@ async def play(
     ------
     Result
     """
-    speech = next((spec.type for spec in vocabulary.specs if spec.values is None), None)
     clock = asyncio.get_running_loop().time
     for situation in situations:
         actions: list[Action] = []
@@ -96,7 +95,7 @@ async def play(
             failure = f"{error.kind}: {error.message}"
         refused = [vocabulary.judge(each.type, each.value) for each in actions]
         illegal = sum(isinstance(each, Refusal) for each in refused)
-        mistake = failure or situation.mistake(actions, speech)
+        mistake = failure or situation.mistake(actions, vocabulary.speech)
         yield Result(situation, tuple(actions), mistake, illegal, first_s, total_s)
 
 

@@ -82,6 +82,7 @@ class Decider:
         self._heard = [(listen(example.sensed), example) for example in examples]
         vectors.keep([*self._phrases()])
         self._vectors = vectors([_key(heard) for heard, _ in self._heard] or [""])
+        self._feeling_vectors = vectors([said for _, said in self._feelings])
         self._classifier = self.make_classifier(list(self._labelled()), vectors)
 
     def decide(self, sensed: str) -> Decision:
@@ -203,10 +204,7 @@ class Decider:
             return names[::-1]
         if kind != "social":
             return names[1:]
-        alike = (
-            self._encode([said for _, said in self._feelings])
-            @ self._encode([plain(heard.said)])[0]
-        )
+        alike = self._feeling_vectors @ self._encode([plain(heard.said)])[0]
         first = self._feelings[int(alike.argmax())][0]
         return [first, *(name for name in names if name != first)]
 

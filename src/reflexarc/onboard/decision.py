@@ -94,7 +94,7 @@ def derived_examples(vocabulary: Vocabulary) -> tuple[Sensed, ...]:
     tuple of Sensed
         In the order of a model's answer: moves, speech, feelings.
     """
-    speech = next((spec.type for spec in vocabulary.specs if spec.values is None), None)
+    speech = vocabulary.speech
     if speech is None:
         return ()
     idle = phrasebook().idle(vocabulary)

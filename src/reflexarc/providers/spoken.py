@@ -81,9 +81,7 @@ class Spoken:
         self._aim = aim
         self._lines = lines
         self._judge = aim.vocabulary.judge
-        self._speech = next(
-            (spec.type for spec in aim.vocabulary.specs if spec.values is None), None
-        )
+        self._speech = aim.vocabulary.speech
         self._provider = provider
         self._model = model
         self._clock = asyncio.get_running_loop().time
