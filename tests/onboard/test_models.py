@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reflexarc.errors import ConfigError, UnavailableError
+from reflexarc.onboard.catalogue import LARGE, MEDIUM, SMALL, Treatment
 from reflexarc.onboard.models import MODELS, LocalModel, ModelEntry, ModelStore, default_root, find
 from tests.onboard.conftest import MODEL, TINY_BYTES, TinyIndex
 
@@ -117,6 +118,19 @@ def test_find_takes_any_gguf_file(store: ModelStore, tmp_path: Path) -> None:
     path = tmp_path / "My Model.gguf"
     path.write_bytes(TINY_BYTES)
     assert find(str(path), store) == LocalModel("My Model", path, None)
+
+
+@pytest.mark.parametrize(
+    ("size", "treatment"), [(98_000_000, SMALL), (491_000_000, MEDIUM), (1_100_000_000, LARGE)]
+)
+def test_a_file_is_treated_by_its_size(
+    store: ModelStore, tmp_path: Path, size: int, treatment: Treatment
+) -> None:
+    """Nothing else is known of a file: 135 million, half a billion, more than a billion."""
+    path = tmp_path / "mine.gguf"
+    path.write_bytes(TINY_BYTES)
+    os.truncate(path, size)
+    assert find(str(path), store).treatment == treatment
 
 
 def test_find_expands_the_home_directory(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -382,6 +383,47 @@ async def test_other_forms_work_on_board(mode: str, environ: dict[str, str]) -> 
         with suppress(*([BadOutputError] if mode in ("json", "tools") else [])):
             answer = await llm.ask("A person says: sit down, please.")
             assert all(DOT.judge(action.type, action.value) == action for action in answer.actions)
+
+
+async def test_a_large_model_is_asked_for_json(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A file of more than a billion bytes has a conversation; here a small one with a long tail."""
+    path = tmp_path / "large.gguf"
+    shutil.copyfile(ModelStore(default_root(environ)).path(DEFAULT), path)
+    os.truncate(path, 1_100_000_000)
+    async with make(environ, model=str(path), max_tokens=80, timeout=GIVES_UP_S) as llm:
+        prompt = Prompt(system="You are Dot.").at("A person says: sit!")
+        await llm.warm(prompt)
+        for _ in range(2):  # by schema, and by grammar once it is known who answers
+            events = await ask(llm, prompt)
+            text = "".join(event.text for event in events if isinstance(event, TextDelta))
+            assert text.lstrip().startswith("{")
+            assert any(isinstance(event, ActionReady) for event in events)
+
+
+@pytest.mark.parametrize("speaks", [True, False], ids=["decided", "written"])
+async def test_a_past_too_long_is_shortened(
+    speaks: bool, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older half goes, within the same question, and the robot acts."""
+    monkeypatch.setattr("reflexarc.providers.onboard.CONTEXT_TOKENS", 1024)  # read sooner
+    if not speaks:
+        monkeypatch.setattr("reflexarc.providers.onboard.is_decidable", lambda _: False)
+        monkeypatch.setattr("reflexarc.onboard.minds.is_decidable", lambda _: False)
+    past = [
+        message
+        for turn in range(40)
+        for message in (
+            Message("user", f"A person says: {turn}, hello you robot, how are you today?"),
+            Message("assistant", written([SIT, SAY])),
+        )
+    ]
+    prompt = Prompt(system="You are Dot.").at("A person says: sit!", past)
+    async with make(environ, timeout=60) as llm:
+        finished = (await ask(llm, prompt))[-1]
+    assert isinstance(finished, Finished)
+    assert {attempt.outcome for attempt in finished.attempts} == {"context_overflow", "ok"}
+    assert finished.usage is not None
+    assert 400 < finished.usage.prompt_tokens < 1024
 
 
 class Mood(BaseModel):

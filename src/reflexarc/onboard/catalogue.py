@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,36 @@ class DataFile:
 
     member: str
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """How models of some size are asked for actions.
+
+    Parameters
+    ----------
+    form : {"lines", "chat"}
+        ``lines``: the prompt is a text that the model continues, one action a line. ``chat``: turns
+        of a conversation, answered as JSON; both under a grammar of the robot's vocabulary.
+    shown : int
+        Examples in the stable part of the prompt, at most; a decider goes by all of them.
+    """
+
+    form: Literal["lines", "chat"]
+    shown: int
+
+
+SMALL = Treatment("lines", shown=32)
+"""Below a third of a billion parameters; in docs/decisions/0020 is what it won against."""
+
+MEDIUM = Treatment("lines", shown=48)
+"""Around half a billion: 48 fixed examples, as lines, were its best (31 of 34 commands)."""
+
+LARGE = Treatment("chat", shown=48)
+"""From a billion on: trained to follow instructions and to write JSON."""
+
+BY_BYTES = ((250_000_000, SMALL), (900_000_000, MEDIUM))
+"""What a file that nobody has described gets, below so many bytes; a larger one is `LARGE`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +82,8 @@ class ModelEntry:
         Further files of the wheel that belong to it.
     encoder : str or None, default None
         The encoder that decides in its place: a model so small acts better when it only speaks.
+    treatment : Treatment, default SMALL
+        How it is asked for actions.
     """
 
     name: str
@@ -64,6 +97,7 @@ class ModelEntry:
     context_tokens: int | None = None
     others: tuple[DataFile, ...] = ()
     encoder: str | None = None
+    treatment: Treatment = SMALL
 
 
 _ENTRIES = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from reflexarc.config import Sensed
 from reflexarc.errors import ReflexarcError
+from reflexarc.onboard.catalogue import SMALL
 from reflexarc.onboard.decision import Decide, is_decidable
 from reflexarc.onboard.models import ModelStore, find, xdg_directory
 from reflexarc.onboard.phrasebook import phrasebook
@@ -37,6 +38,8 @@ class Minds:
     def __init__(self, store: ModelStore, path: Path) -> None:
         self._store = store
         self._path = path
+        self.treatment = SMALL
+        """How the model is asked for actions; known once this is open."""
         self._made: dict[tuple[Vocabulary, tuple[Sensed, ...]], Decide] = {}
         self._vectors: Vectors | None = None
         self._is_open = False
@@ -88,11 +91,12 @@ class Minds:
     def _read(self, model: str) -> Vectors | None:
         phrasebook()  # from its file, which no event loop should wait for
         try:
-            folder = find(model, self._store).encoder
+            found = find(model, self._store)
         except ReflexarcError as error:
             _log.info("no decider: %s", error.message)  # whoever asks the model meets the same
             return None
-        if folder is None:
+        self.treatment = found.treatment
+        if found.encoder is None:
             return None
         try:
             from reflexarc.onboard.encoder import Encoder
@@ -101,7 +105,7 @@ class Minds:
             _log.warning("no decider: %s; run: pip install 'reflexarc[onboard]'", error)
             return None
         try:
-            return Vectors(Encoder(folder), self._path)
+            return Vectors(Encoder(found.encoder), self._path)
         except (OSError, ValueError) as error:
             _log.warning("no decider: %s; run: reflexarc models pull", error)
             return None

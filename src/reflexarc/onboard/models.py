@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Literal
 
 from reflexarc.errors import ConfigError, UnavailableError, did_you_mean
-from reflexarc.onboard.catalogue import DEFAULT, MODELS, ModelEntry
+from reflexarc.onboard.catalogue import (
+    BY_BYTES,
+    DEFAULT,
+    LARGE,
+    MODELS,
+    SMALL,
+    ModelEntry,
+    Treatment,
+)
 from reflexarc.onboard.fetch import alone, fetch
 
 __all__ = [
@@ -76,12 +84,15 @@ class LocalModel:
     encoder : Path or None, default None
         The folder of the encoder that decides in its place; None where there is none, or it has
         not been fetched.
+    treatment : Treatment, default SMALL
+        How it is asked for actions.
     """
 
     name: str
     path: Path
     context_tokens: int | None
     encoder: Path | None = None
+    treatment: Treatment = SMALL
 
 
 class ModelStore:
@@ -317,7 +328,7 @@ def find(model: str, store: ModelStore) -> LocalModel:
     if is_path(model):
         path = Path(model).expanduser()
         _check_gguf(path)
-        return LocalModel(path.stem, path, None)
+        return LocalModel(path.stem, path, None, treatment=_by_size(path))
     entry, status = store.entry(model), store.status(model)
     if entry.context_tokens is None:
         raise ConfigError(f"{model} is an encoder and writes nothing; name a model that chats")
@@ -327,7 +338,7 @@ def find(model: str, store: ModelStore) -> LocalModel:
     if encoder is not None and encoder.state != "present":
         _log.warning("%s Until then %s decides as well, and less well.", encoder.message, model)
     folder = encoder.path.parent if encoder and encoder.state == "present" else None
-    return LocalModel(model, status.path, entry.context_tokens, folder)
+    return LocalModel(model, status.path, entry.context_tokens, folder, entry.treatment)
 
 
 def is_path(model: str) -> bool:
@@ -343,6 +354,11 @@ def is_path(model: str) -> bool:
     bool
     """
     return model.lower().endswith(".gguf") or "/" in model
+
+
+def _by_size(path: Path) -> Treatment:
+    size = path.stat().st_size
+    return next((treatment for most, treatment in BY_BYTES if size < most), LARGE)
 
 
 def _check_gguf(path: Path) -> None:

@@ -41,10 +41,6 @@ _INSTRUCTION = "For each situation, write what you do, one action a line."
 CONTEXT_TOKENS = 4096
 """Tokens of prompt and answer together."""
 
-MOST_SHOWN = 32
-"""Examples that are shown to the model; a decider goes by all of them."""
-
-
 class OnboardLLM(ProviderLLM[R]):
     """A GGUF model in a child process of ours; opening it starts the child."""
 
@@ -78,8 +74,8 @@ class OnboardLLM(ProviderLLM[R]):
         loop = asyncio.get_running_loop()
         whole = prompt.at("")
         aim = self._aim_of(whole)
+        await self._minds.open(self.model)
         if (lines := self._lines_of(aim)) is not None:
-            await self._minds.open(self.model)
             whole = self._with_examples(whole, lines)
             await self._minds.decider(self.model, lines.vocabulary, whole.examples)
         request = self._request(whole, aim)
@@ -105,20 +101,16 @@ class OnboardLLM(ProviderLLM[R]):
         whole = read_prompt(prompt, messages)
         if whole.is_plain:
             return self._written(super().stream(whole))
-        aim = self._aim_of(whole)
-        lines = self._lines_of(aim)
-        if lines is None or not isinstance(aim, ActionsAim):
-            return super().stream(whole)
-        return self._acting(whole, aim, lines)
+        return self._acting(whole, self._aim_of(whole))
 
-    async def _acting(
-        self, whole: Prompt, aim: ActionsAim, lines: LineForm
-    ) -> AsyncGenerator[Event, None]:
+    async def _acting(self, whole: Prompt, aim: Aim) -> AsyncGenerator[Event, None]:
         """Decide and then speak, where there is a decider; else all is the model's."""
         await self._minds.open(self.model)
-        whole = self._with_examples(whole, lines)
-        decide = await self._minds.decider(self.model, lines.vocabulary, whole.examples)
-        if decide is None:
+        decide, lines = None, self._lines_of(aim)
+        if lines is not None:
+            whole = self._with_examples(whole, lines)
+            decide = await self._minds.decider(self.model, lines.vocabulary, whole.examples)
+        if decide is None or lines is None or not isinstance(aim, ActionsAim):
             events = self._answer(whole, aim)
         else:
             spoken = Spoken(decide, aim, lines, self.name, self.model)
@@ -201,6 +193,8 @@ class OnboardLLM(ProviderLLM[R]):
         config = self.config
         if config.temperature is None:
             config = config.model_copy(update={"temperature": 0.0})
+        shown = prompt.examples[: self._minds.treatment.shown]
+        prompt = replace(prompt, examples=shown)
         if (lines := self._lines_of(aim)) is None:
             return replace(super()._composed(prompt, aim, form), config=config)
         if not isinstance(aim, SentenceAim):
@@ -217,9 +211,10 @@ class OnboardLLM(ProviderLLM[R]):
         return super()._decoder(aim) if lines is None else LineActions(lines.judge)
 
     def _lines_of(self, aim: Aim) -> LineForm | None:
-        """The line form, unless the configuration asks for another or there is no vocabulary."""
+        """The line form, unless another suits the model, is asked for, or there is no vocabulary."""
         vocabulary = aim.vocabulary if isinstance(aim, ActionsAim) else None
-        if vocabulary is None or self.config.structured != "auto":
+        is_small = self._minds.treatment.form == "lines"
+        if vocabulary is None or self.config.structured != "auto" or not is_small:
             return None
         return _line_form(vocabulary)
 
@@ -254,8 +249,7 @@ def line_messages(prompt: Prompt, lines: LineForm) -> tuple[Message, Message]:
     if turns[0].role == "system":
         system, turns = turns[0].content, turns[1:]
     heading = [system, _INSTRUCTION, lines.describe()]
-    shown = prompt.examples[:MOST_SHOWN]
-    blocks = [_block(example.sensed, lines.write(example.actions)) for example in shown]
+    blocks = [_block(example.sensed, lines.write(example.actions)) for example in prompt.examples]
     for sensed, answer in zip(turns[:-1:2], turns[1::2], strict=True):
         blocks.append(_block(sensed.content, lines.write(_actions(answer.content))))
     blocks.append(_block(turns[-1].content, ""))
