@@ -64,7 +64,7 @@ def test_the_model_on_board_is_measured() -> None:
     robot = RobotConfig.load(SPOT)
     short = robot.model_copy(update={"examples": robot.examples[:3]})
     found = check(
-        list(bench_onboard(short, ticks=3)),
+        list(bench_onboard(short, ticks=3, requests=10)),
         [
             "on-board: engine ready",
             "on-board: first start, ready",
@@ -77,6 +77,8 @@ def test_the_model_on_board_is_measured() -> None:
             "on-board: prompt tokens reused with history",
             "on-board: read, OM1's prompt order / ours",
             "on-board: time, OM1's prompt order / ours",
+            "on-board: free after an answer is left",
+            "on-board: memory of the engine",
         ],
     )
     value = {name.removeprefix("on-board: "): figure.value for name, figure in found.items()}
@@ -86,6 +88,8 @@ def test_the_model_on_board_is_measured() -> None:
     assert 50 < value["prompt tokens reused"] <= 100
     assert 50 < value["prompt tokens reused with history"] <= 100
     assert value["read, OM1's prompt order / ours"] > 1
+    assert value["free after an answer is left"] < 0.5, "it goes on as long as it is watched"
+    assert 50 < value["memory of the engine"] < 2000
     assert found["on-board: first action, p50"].note == "3 ticks"
 
 

@@ -41,6 +41,7 @@ _INSTRUCTION = "For each situation, write what you do, one action a line."
 CONTEXT_TOKENS = 4096
 """Tokens of prompt and answer together."""
 
+
 class OnboardLLM(ProviderLLM[R]):
     """A GGUF model in a child process of ours; opening it starts the child."""
 
@@ -211,7 +212,7 @@ class OnboardLLM(ProviderLLM[R]):
         return super()._decoder(aim) if lines is None else LineActions(lines.judge)
 
     def _lines_of(self, aim: Aim) -> LineForm | None:
-        """The line form, unless another suits the model, is asked for, or there is no vocabulary."""
+        """The line form, unless another is asked for or suits the model, or nothing can be done."""
         vocabulary = aim.vocabulary if isinstance(aim, ActionsAim) else None
         is_small = self._minds.treatment.form == "lines"
         if vocabulary is None or self.config.structured != "auto" or not is_small:
