@@ -29,6 +29,7 @@ from reflexarc.checks import (
     Structured,
 )
 from reflexarc.errors import ConfigError
+from reflexarc.remembering import Remembered, Remembering
 from reflexarc.rules import Limit, Never
 from reflexarc.source import Source, expand
 from reflexarc.types import Action, as_object
@@ -213,6 +214,11 @@ class RobotConfig(Frozen):
         Our addition: rules in front of the actuators; see `reflexarc.guard`.
     limits : tuple of Limit, default ()
         Likewise.
+    memory : Remembering or None, default Remembering()
+        Our addition: where its ticks are kept, and how many; ``false``, which is None here, keeps
+        none.
+    brains : tuple of LLMConfig, default ()
+        Our addition: further brains, which a person may switch to while the robot runs.
     version, mode, unitree_ethernet, URID, robot_ip : str or None, default None
         Of OM1's runtime; accepted so that the files stay OM1's, and not used here.
     api_key : SecretStr or None, default None
@@ -235,6 +241,8 @@ class RobotConfig(Frozen):
     examples: tuple[Sensed, ...] = ()
     never: tuple[Never, ...] = ()
     limits: tuple[Limit, ...] = ()
+    memory: Remembered = Field(default_factory=Remembering)
+    brains: tuple[LLMConfig, ...] = ()
 
     version: str | None = None
     api_key: ApiKey | None = None

@@ -4,6 +4,7 @@
 
     ReflexarcError
     ├── ConfigError               config            the caller's mistake; nothing was sent
+    ├── StorageError              storage           the robot's memory cannot be read or written
     └── LLMError                                    a call to a model failed
         ├── AuthError             auth              the key is missing or refused
         ├── QuotaError            quota             the account is used up; waiting does not help
@@ -145,6 +146,15 @@ class ConfigError(ReflexarcError, ValueError):
         self.line = line
         self.column = column
         self.variable = variable
+
+
+class StorageError(ReflexarcError):
+    """The robot's memory cannot be read or written; the robot itself goes on.
+
+    `retryable` where the same may succeed later, as on a disk that is full now.
+    """
+
+    kind = "storage"
 
 
 class LLMError(ReflexarcError):
