@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from reflexarc.types import whole_characters
+
 
 class Board:
     """Where inputs put what they sense; the newest of each source stays.
@@ -72,7 +74,15 @@ class Board:
 
 
 class Input(ABC):
-    """Something the robot senses with."""
+    """Something the robot senses with.
+
+    Attributes
+    ----------
+    ends_all : bool
+        Whether the robot ends when this has ended, whatever other inputs there still are.
+    """
+
+    ends_all: bool = False
 
     @abstractmethod
     async def run(self, board: Board) -> None:
@@ -114,6 +124,50 @@ class Script(Input):
         self._next.set()
 
 
+class Inbox(Input):
+    """What a person says elsewhere in this program, such as on the page.
+
+    Parameters
+    ----------
+    source : str, default "page"
+        Name on the board.
+    """
+
+    def __init__(self, source: str = "page") -> None:
+        self._source = source
+        self._waiting: list[str] = []
+        self._board: Board | None = None
+
+    def say(self, text: str) -> None:
+        """Let the robot hear a sentence; call it in the event loop's thread.
+
+        Parameters
+        ----------
+        text : str
+            What a person says; line breaks become spaces, and nothing is heard of an empty one.
+            Before `run` it is kept until then.
+        """
+        # In one line: with two of them a person could write what other inputs sense.
+        if not (sentence := " ".join(whole_characters(text).split())):
+            return
+        heard = f"A person says: {sentence}"
+        if self._board is None:
+            self._waiting.append(heard)
+        else:
+            self._board.put(self._source, heard)
+
+    async def run(self, board: Board) -> None:
+        """Put on the board what is said, until cancelled."""
+        self._board = board
+        try:
+            for heard in self._waiting:
+                board.put(self._source, heard)
+            self._waiting.clear()
+            await asyncio.Event().wait()
+        finally:
+            self._board = None
+
+
 class Lines(Input):
     """Lines that a person types, or that another program writes to our standard input.
 
@@ -121,10 +175,16 @@ class Lines(Input):
     ----------
     fd : int, default 0
         File descriptor to read.
+
+    Attributes
+    ----------
+    count : int
+        Lines so far, but for empty ones.
     """
 
     def __init__(self, fd: int = 0) -> None:
         self._fd = fd
+        self.count = 0
 
     async def run(self, board: Board) -> None:
         """Put each line on the board; ends with the file, or with its OSError."""
@@ -143,6 +203,7 @@ class Lines(Input):
             if isinstance(line, OSError):
                 raise line
             if text := line.decode("utf-8", "replace").strip():
+                self.count += 1
                 board.put("console", f"A person says: {text}")
 
 
