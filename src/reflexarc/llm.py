@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -18,6 +18,32 @@ from reflexarc.types import Action, ActionReady, Event, Finished, Message, Plain
 R = TypeVar("R", bound=BaseModel)
 
 Messages = Sequence[Message | Mapping[str, Any]] | None
+
+
+State = Literal["closed", "open", "half-open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One model behind an LLM, and whether it is asked.
+
+    Parameters
+    ----------
+    name : str
+        The provider.
+    model : str, default ""
+        The model, as configured.
+    state : {"closed", "open", "half-open"}, default "closed"
+        Of its breaker: it is asked; left alone, since it keeps failing; or asked once, to see.
+    """
+
+    name: str
+    model: str = ""
+    state: State = "closed"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The standing as one JSON object."""
+        return {"name": self.name, "model": self.model, "state": self.state}
 
 
 class LLM(ABC, Generic[R]):
@@ -142,6 +168,16 @@ class LLM(ABC, Generic[R]):
                 if isinstance(event, Finished) and isinstance(event.answer, PlainText):
                     return event.answer.text
         raise NotImplementedError(f"{self.name} writes no plain text")
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Each model behind this one face, best first; inside a running loop.
+
+        Returns
+        -------
+        tuple of Standing
+            This one alone, where it is no composition.
+        """
+        return (Standing(self.name, str(getattr(self, "model", ""))),)
 
     async def open(self) -> None:
         """Make ready what the first question would otherwise wait for; optional."""

@@ -99,25 +99,29 @@ def recent(turns: tuple[Message, ...], most: int | None) -> tuple[Message, ...]:
     """The last turns of a conversation, from a user's on.
 
     The beginning moves by half of `most` at once, so that the server's prefix cache holds between.
+    A summary of what was before, which is a system's turn at the beginning, stays.
 
     Parameters
     ----------
     turns : tuple of Message
         Oldest first.
     most : int or None
-        As many as are wanted; None keeps all.
+        As many as are wanted, beside the summary; None keeps all, 0 none and no summary.
 
     Returns
     -------
     tuple of Message
     """
-    if most is None or len(turns) <= most:
+    if not most:
+        return turns if most is None else ()
+    told = 1 if turns and turns[0].role == "system" else 0
+    if len(turns) - told <= most:
         return turns
     step = most // 2 or 1
-    start = -(-(len(turns) - most) // step) * step
+    start = told + -(-(len(turns) - told - most) // step) * step
     while start < len(turns) and turns[start].role != "user":
         start += 1
-    return turns[start:]
+    return (*turns[:told], *turns[start:])
 
 
 def merged(turns: Iterable[Message]) -> list[Message]:

@@ -17,15 +17,9 @@ from reflexarc.providers.connection import FRESH_S, IDLE_S
 from reflexarc.registry import load_llm
 from reflexarc.resilience import Deadline, Failover
 from reflexarc.runtime.actuators import Actuator
+from reflexarc.runtime.events import Failed, TickEnded, TickEvent, TickStarted
 from reflexarc.runtime.inputs import Board, Input, Script
-from reflexarc.runtime.loop import (
-    _CONNECT_EVERY_S,
-    CONNECTED_S,
-    Failed,
-    Loop,
-    TickEvent,
-    TickStarted,
-)
+from reflexarc.runtime.loop import _CONNECT_EVERY_S, CONNECTED_S, Loop
 from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
 from reflexarc.types import (
     Action,
@@ -99,9 +93,12 @@ async def test_a_script_is_played_one_text_a_tick() -> None:
     llm, seen = Brain(Turn((SIT,))), list[TickEvent]()
     await make(llm, Script(["a", "b", "c"]), seen=seen).run()
     assert situations(llm) == ["a", "b", "c"]
-    assert [event for event in seen if isinstance(event, TickStarted)] == [
-        TickStarted(1, "a"), TickStarted(2, "b"), TickStarted(3, "c"),
-    ]  # fmt: skip
+    started = [event for event in seen if isinstance(event, TickStarted)]
+    assert [(event.tick, event.text) for event in started] == [(1, "a"), (2, "b"), (3, "c")]
+    ended = [event for event in seen if isinstance(event, TickEnded)]
+    assert [(event.tick, event.record.prompt, event.record.at) for event in ended] == [
+        (event.tick, event.prompt, event.at) for event in started
+    ]
 
 
 async def test_the_newest_is_what_is_so_now() -> None:
@@ -228,7 +225,7 @@ async def test_everything_is_observed() -> None:
     refused = ActionRefused("move", "fly", "it has no wings", 0.0)
     await make(Brain(Turn((TextDelta("{"), SIT, refused))), Script(["a"]), seen=seen).run()
     assert [type(event) for event in seen] == [
-        TickStarted, TextDelta, ActionReady, ActionRefused, Finished,
+        TickStarted, TextDelta, ActionReady, ActionRefused, Finished, TickEnded,
     ]  # fmt: skip
 
 
@@ -260,8 +257,11 @@ async def test_a_failing_model_does_not_end_the_robot(llm: Brain, kind: str) -> 
     [failed] = [event for event in seen if isinstance(event, Failed)]
     assert failed.to_dict()["kind"] == kind
     assert body.log[:2] == ["begin sit", "end sit"]
-    assert isinstance(seen[-1], Finished)
+    assert isinstance(seen[-2], Finished)
     assert loop.failures == 1
+    first, _ = [event.record for event in seen if isinstance(event, TickEnded)]
+    assert first.done == (SIT,)
+    assert first.error
 
 
 async def test_a_failing_actuator_does_not_end_the_robot(

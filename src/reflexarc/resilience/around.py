@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from reflexarc.attempts import Attempt, AttemptFailed
 from reflexarc.errors import LLMError, TruncatedError
-from reflexarc.llm import LLM, R
+from reflexarc.llm import LLM, R, Standing
 from reflexarc.prompt import Prompt
 from reflexarc.types import ActionReady, ActionRefused, Event, Finished, TextDelta
 
@@ -47,6 +47,10 @@ class Around(LLM[R]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._llm!r})"
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Those of the one inside; see `LLM.standings`."""
+        return self._llm.standings()
 
     async def open(self) -> None:
         """Open the one inside."""

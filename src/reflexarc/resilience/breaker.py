@@ -6,11 +6,11 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Literal
+from dataclasses import replace
 
 from reflexarc.due import due
 from reflexarc.errors import DeadlineError, LLMError
-from reflexarc.llm import LLM, Messages, R
+from reflexarc.llm import LLM, Messages, R, Standing, State
 from reflexarc.prompt import Prompt, read_prompt
 from reflexarc.resilience.around import Around
 from reflexarc.resilience.health import (
@@ -21,8 +21,6 @@ from reflexarc.resilience.health import (
     is_lasting,
 )
 from reflexarc.types import ActionReady, Event, Finished
-
-State = Literal["closed", "open", "half-open"]
 
 
 class Breaker(Around[R]):
@@ -73,6 +71,10 @@ class Breaker(Around[R]):
         now = asyncio.get_running_loop().time()
         is_open = now < self._probing_until or self._rest.left_s(now)
         return "open" if is_open else "half-open"
+
+    def standings(self) -> tuple[Standing, ...]:
+        """The one inside, in the state of this breaker; see `LLM.standings`."""
+        return tuple(replace(each, state=self.state) for each in self._llm.standings())
 
     async def stream(
         self, prompt: str | Prompt, messages: Messages = None

@@ -67,14 +67,27 @@ class FailoverLLM(Deadline[R]):
             hedge_after=hedge_after,
             history_lengths=[*map(_history_length, llms, configs)],
         )
-        super().__init__(
-            failover,
-            timeout=config.timeout,
-            first_action_timeout=config.first_action_timeout,
-            idle=idle,
-            output_model=output_model,
-        )
+        self._settings: dict[str, Any] = {
+            "timeout": config.timeout,
+            "first_action_timeout": config.first_action_timeout,
+            "idle": idle,
+            "output_model": output_model,
+        }
+        super().__init__(failover, **self._settings)
         self.llms = tuple(llms)
+        self._members = failover.llms
+
+    def each_alone(self) -> tuple[LLM[R], ...]:
+        """Each brain without the others, inside the same limits and with the same idle action.
+
+        They share connections, engines and breakers with the whole, which closes them.
+
+        Returns
+        -------
+        tuple of LLM
+            In order.
+        """
+        return tuple(Deadline[R](llm, **self._settings) for llm in self._members)
 
     def __repr__(self) -> str:
         return f"FailoverLLM({', '.join(map(repr, self.llms))})"

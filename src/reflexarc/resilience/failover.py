@@ -10,11 +10,12 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from typing import Any, Literal
 
 from reflexarc.alarm import no_strays
 from reflexarc.errors import ConfigError, LLMError
-from reflexarc.llm import LLM, Messages, R
+from reflexarc.llm import LLM, Messages, R, Standing
 from reflexarc.prompt import Prompt, read_prompt
 from reflexarc.resilience.asking import Member, failure_of
 from reflexarc.resilience.race import Race, all_failed
@@ -97,6 +98,15 @@ class Failover(LLM[R]):
         if whole.is_plain:
             members = [each for each in members if not each.llm.is_on_board] or members
         return sorted(members, key=lambda each: each.rest.left_s(now) > 0)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Each of them; one that has failed lately and is left alone counts as open."""
+        now = asyncio.get_running_loop().time()
+        return tuple(
+            replace(each, state="open") if member.rest.left_s(now) else each
+            for member in self._members
+            for each in member.llm.standings()
+        )
 
     async def open(self) -> None:
         """Open all of them, so that the next one is ready before it is needed.

@@ -9,19 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 from reflexarc.alarm import no_strays
-from reflexarc.errors import ContextOverflowError, LLMError, ReflexarcError
+from reflexarc.errors import ContextOverflowError, LLMError, ReflexarcError, StorageError
 from reflexarc.llm import LLM
-from reflexarc.prompt import Prompt, written
+from reflexarc.memory import Memory, Tick
+from reflexarc.prompt import Prompt
 from reflexarc.providers.connection import FRESH_S, IDLE_S
 from reflexarc.runtime.actuators import Actuator
+from reflexarc.runtime.events import (
+    Failed,
+    Observer,
+    Remembered,
+    TickEnded,
+    TickStarted,
+)
+from reflexarc.runtime.history import History
 from reflexarc.runtime.inputs import Board, Input
-from reflexarc.types import Action, ActionReady, Event, Finished, Message
+from reflexarc.runtime.recorder import Recorder
+from reflexarc.types import Action, ActionReady, Event, Finished
 
 _log = logging.getLogger(__name__)
 
@@ -30,66 +39,6 @@ CONNECTED_S = 300.0
 its servers alone."""
 
 _CONNECT_EVERY_S = 0.75 * (IDLE_S - FRESH_S)  # so one falls between the two, which is in time
-
-
-@dataclass(frozen=True, slots=True)
-class TickStarted:
-    """A tick begins.
-
-    Parameters
-    ----------
-    tick : int
-        Its number, from 1.
-    text : str
-        What is sensed.
-    missed : tuple of str, default ()
-        What was sensed before it and given up for it, since the last tick was still running.
-    """
-
-    tick: int
-    text: str
-    missed: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The event as one JSON object."""
-        missed = {"missed": list(self.missed)} if self.missed else {}
-        return {"event": "sensed", "tick": self.tick, "text": self.text, **missed}
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The model, an input or an actuator failed; the robot goes on without it.
-
-    Parameters
-    ----------
-    error : Exception
-        Why.
-    where : str, default "llm"
-        ``"llm"``, ``"input"`` or ``"actuator"``.
-    action : Action or None, default None
-        The action that an actuator could not perform.
-    """
-
-    error: Exception
-    where: str = "llm"
-    action: Action | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The event as one JSON object."""
-        if isinstance(self.error, LLMError):
-            attempts = [attempt.to_dict() for attempt in self.error.attempts]
-            return {"event": "error", **self.error.to_dict(), "attempts": attempts}
-        if isinstance(self.error, ReflexarcError):
-            return {"event": "error", **self.error.to_dict()}
-        message = f"{type(self.error).__name__}: {self.error}"
-        action = self.action.model_dump() if self.action else None
-        return {"event": "error", "kind": self.where, "message": message, "action": action}
-
-
-TickEvent = TickStarted | Event | Failed
-
-Observer = Callable[[TickEvent], None]
-"""Told everything that happens, at once; must not block."""
 
 
 class Loop:
@@ -111,6 +60,9 @@ class Loop:
         Told everything.
     actuator : Actuator or None, default None
         Performs each action; None leaves that to who observes.
+    memory : Memory or None, default None
+        Where each tick is kept, and where the past comes from at the start; it is open. None: the
+        past ends with the loop.
 
     Attributes
     ----------
@@ -128,17 +80,21 @@ class Loop:
         inputs: Sequence[Input],
         observe: Observer,
         actuator: Actuator | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._llm = llm
         self._prompt = prompt
         self._period_s = 1 / hertz
         self._history_length = history_length
-        self._history: list[Message] = []
+        self._history = History(history_length)
+        self._memory = memory
+        self._keeping: set[asyncio.Task[None]] = set()
         self._inputs = inputs
         self._actuator = actuator
         self._observe = observe
         self._board = Board()
         self._ticks = 0
+        self._stop = asyncio.Event()
         self._is_asking = False
         self._asked_at = 0.0
         self.failures = 0
@@ -146,9 +102,18 @@ class Loop:
     async def run(self) -> None:
         """Run until the inputs end, or until cancelled; either way nothing is left behind."""
         clock = asyncio.get_running_loop().time
+        await self._recall()
+        try:
+            await self._run(clock)
+        finally:
+            await self._history.aclose()
+            if self._keeping:
+                await asyncio.wait(self._keeping)
+
+    async def _run(self, clock: Callable[[], float]) -> None:
         async with asyncio.TaskGroup() as tasks:
             senses = [tasks.create_task(self._sense(each)) for each in self._inputs]
-            ended = tasks.create_task(_all_ended(senses))
+            ended = tasks.create_task(self._ended(senses))
             warming = tasks.create_task(self._warm())
             connecting = tasks.create_task(self._stay_connected())
             due = clock()
@@ -160,8 +125,8 @@ class Loop:
                 await self._tick(self._board.take(), missed)
                 for each in self._inputs:
                     await each.ticked()
-            warming.cancel()
-            connecting.cancel()
+            for task in (*senses, warming, connecting):
+                task.cancel()
 
     async def _stay_connected(self) -> None:
         """Have connections open for the next question, while none is asked: also in a movement.
@@ -191,8 +156,20 @@ class Loop:
         try:
             with no_strays():
                 await input_.run(self._board)
+            if input_.ends_all:
+                self._stop.set()
         except Exception as error:  # noqa: BLE001 - one broken sensor must not end the robot
             self._report(Failed(error, "input"))
+
+    async def _ended(self, senses: Sequence[asyncio.Task[None]]) -> None:
+        """Wait until all inputs have ended, or one with which all is over."""
+        async with asyncio.TaskGroup() as tasks:
+            stopped = tasks.create_task(self._stop.wait())
+            if senses:
+                every = tasks.create_task(_all(senses))
+                await asyncio.wait({stopped, every}, return_when=asyncio.FIRST_COMPLETED)
+                every.cancel()
+            stopped.cancel()
 
     async def _something_sensed(self, ended: asyncio.Task[None]) -> bool:
         """Wait for the next thing sensed; False once there will be none."""
@@ -206,31 +183,34 @@ class Loop:
 
     async def _tick(self, sensed: str, missed: tuple[str, ...]) -> None:
         self._ticks += 1
-        self._observe(TickStarted(self._ticks, sensed, missed))
-        prompt = self._prompt.at(sensed, self._history)
+        prompt = self._prompt.at(sensed, self._history.messages)
+        record = Recorder(prompt, missed)
+        self._observe(TickStarted(self._ticks, sensed, missed, prompt, record.at))
+        try:
+            await self._answer(prompt, record)
+        except asyncio.CancelledError:
+            record.cut()
+            raise
+        finally:
+            self._end(record.tick())
+
+    async def _answer(self, prompt: Prompt, record: Recorder) -> None:
         ready: asyncio.Queue[Action | None] = asyncio.Queue()
-        done: list[Action] = []
-        failed = idled = False
         async with asyncio.TaskGroup() as tasks, aclosing(self._events(prompt)) as events:
-            tasks.create_task(self._perform(ready))
+            tasks.create_task(self._perform(ready, record))
             async for event in events:
+                record.take(event)
                 if isinstance(event, Failed):
-                    failed = True
                     self._report(event)
                     if _has_overflowed(event.error):
-                        self._forget()
+                        self._history.forget()
                     continue
                 if isinstance(event, ActionReady):
-                    done.append(event.action)
                     ready.put_nowait(event.action)
-                elif isinstance(event, Finished):
-                    idled = bool(event.reason)
-                    if idled and _has_overflowed(event):
-                        self._forget()
+                elif isinstance(event, Finished) and event.reason and _has_overflowed(event):
+                    self._history.forget()
                 self._observe(event)
             ready.put_nowait(None)
-        if not idled and (done or not failed):  # a failure is no example of doing nothing
-            self._remember(sensed, done)
 
     async def _events(self, prompt: Prompt) -> AsyncGenerator[Event | Failed, None]:
         """What the LLM gives out, and its failure as the last of it."""
@@ -246,7 +226,7 @@ class Loop:
             self._is_asking = False
             self._asked_at = asyncio.get_running_loop().time()
 
-    async def _perform(self, ready: asyncio.Queue[Action | None]) -> None:
+    async def _perform(self, ready: asyncio.Queue[Action | None], record: Recorder) -> None:
         while (action := await ready.get()) is not None:
             if self._actuator is None:
                 continue
@@ -258,7 +238,9 @@ class Loop:
                         await self._actuator.perform(action)
             except Exception as error:  # noqa: BLE001 - one broken motor must not end the robot
                 late = TimeoutError(f"it was not done within {limit_s:g} s, and was given up")
-                self._report(Failed(late if limit.expired() else error, "actuator", action))
+                failed = Failed(late if limit.expired() else error, "actuator", action)
+                record.take(failed)
+                self._report(failed)
 
     def _report(self, failed: Failed) -> None:
         self.failures += 1
@@ -268,22 +250,46 @@ class Loop:
             _log.error("the %s failed", failed.where, exc_info=failed.error)
         self._observe(failed)
 
-    def _remember(self, sensed: str, done: Sequence[Action]) -> None:
-        """Append the tick; when the history is full, drop its older half at once.
-
-        Dropping one tick at each tick would move everything and empty the server's prefix cache:
-        measured on the on-board model, 812 tokens read again a tick against 150.
-        """
-        if not self._history_length:
+    async def _recall(self) -> None:
+        """Begin with the past that the memory has."""
+        if self._memory is None or not self._history_length:
             return
-        self._history += [Message("user", sensed), Message("assistant", written(done))]
-        if len(self._history) > 2 * self._history_length:
-            self._forget()
+        try:
+            # Twice as much: what is not told by a summary yet is told by the next one.
+            self._history.fill(await self._memory.past(2 * self._history_length))
+        except StorageError as error:
+            self._report(Failed(error, "memory"))
 
-    def _forget(self) -> None:
-        """Drop the older half of the past, at least one tick of it."""
-        ticks = len(self._history) // 2
-        self._history = self._history[2 * ((ticks + 1) // 2) :]
+    def _end(self, tick: Tick) -> None:
+        """Keep a tick: for the next prompt at once, on disk in the background."""
+        self._observe(TickEnded(self._ticks, tick))
+        self._history.add(tick)
+        if self._memory is not None:
+            self._keep(self._store(self._memory, tick, self._ticks))
+        self._history.shorten(self._llm if self._memory else None, self._keep_summary)
+
+    def _keep_summary(self, text: str, last: Tick) -> None:
+        if self._memory is not None and last.id is not None:
+            self._keep(self._memory.summarise(text, last.id))
+
+    async def _store(self, memory: Memory, tick: Tick, number: int) -> None:
+        remembered = await memory.remember(tick)
+        self._history.number(tick, remembered)
+        assert remembered.id is not None
+        self._observe(Remembered(number, remembered.id))
+
+    def _keep(self, storing: Coroutine[Any, Any, None]) -> None:
+        """Have something written in the background; a failure is told, and costs nothing else."""
+
+        async def keep() -> None:
+            try:
+                await storing
+            except StorageError as error:
+                self._report(Failed(error, "memory"))
+
+        task = asyncio.create_task(keep(), name="remembering")
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
 
 
 def _has_overflowed(end: Exception | Finished) -> bool:
@@ -295,6 +301,5 @@ def _has_overflowed(end: Exception | Finished) -> bool:
     )
 
 
-async def _all_ended(senses: Sequence[asyncio.Task[None]]) -> None:
-    if senses:
-        await asyncio.wait(senses)
+async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)
