@@ -83,14 +83,15 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def clean_environment() -> Iterator[None]:
-    """No key, no proxy and no package index of the person running the tests reaches a test."""
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No key, proxy, package index or robot of the person running the tests reaches a test."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.upper().endswith(SECRET_ENDINGS) or name.startswith(("PIP_", "UV_")):
                 patch.delenv(name)
         for name, value in CLOSED_TO_INSTALLERS.items():
             patch.setenv(name, value)
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
 

@@ -117,4 +117,4 @@ def test_a_figure_is_readable() -> None:
         "unit": "us/token",
         "note": "median of 5",
     }
-    assert NAMES == ("import", "decoder", "chain", "onboard")
+    assert NAMES == ("import", "decoder", "chain", "page", "onboard")

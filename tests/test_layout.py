@@ -17,8 +17,8 @@ PACKAGE = SRC / "reflexarc"
 
 # From the bottom up. A module may import what stands below it, and beside it if that makes no ring.
 LAYERS = (
-    ("alarm", "attempts", "checks", "due", "errors", "interfaces", "types"),
-    ("config", "messages", "rules", "scanner", "source"),
+    ("alarm", "attempts", "checks", "due", "errors", "hosts", "interfaces", "types"),
+    ("config", "messages", "remembering", "rules", "scanner", "source"),
     ("actions", "decoder", "lines", "parameters", "schema", "specs", "vocabulary"),
     ("prompt", "prose"),
     ("call", "clocks", "llm"),
@@ -26,7 +26,7 @@ LAYERS = (
     ("resilience",),
     ("guard", "memory", "telemetry"),
     ("runtime",),
-    ("__main__", "bench", "cli", "doctor", "eval", "machine", "om1", "testing", "web"),
+    ("__main__", "bench", "cli", "doctor", "eval", "machine", "om1", "replay", "testing", "web"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -16,7 +16,7 @@ from reflexarc.packages import installed_version, requirements
 
 KEY = "sk-0123456789abcdef"
 CORE = ["Python", "aiohttp", "json5", "pydantic"]
-EXTRAS = ["cli", "llama", "metrics", "mistral", "onboard", "otel", "plot", "web"]
+EXTRAS = ["cli", "llama", "metrics", "mistral", "onboard", "otel", "plot"]
 VARIABLES = [
     "DEEPSEEK_API_KEY",
     "GEMINI_API_KEY",
@@ -88,10 +88,10 @@ def test_an_old_package_is_wrong(environ: dict[str, str], version: str) -> None:
 def test_of_an_extra_only_what_is_not_right_is_told(environ: dict[str, str]) -> None:
     """One package of two is missing: the other is no news."""
     checks = found(
-        environ, version_of=lambda name: None if name == "uvicorn" else installed_version(name)
+        environ, version_of=lambda name: None if name == "typer" else installed_version(name)
     )
-    assert checks["reflexarc[web]"].state == "missing"
-    assert "starlette" not in checks["reflexarc[web]"].message
+    assert checks["reflexarc[cli]"].state == "missing"
+    assert "rich" not in checks["reflexarc[cli]"].message
 
 
 @pytest.mark.parametrize(("version", "state"), [(None, "missing"), ("2.9", "wrong")])

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from typer.testing import CliRunner
 
@@ -210,6 +211,52 @@ async def test_run_hears_what_is_typed(robot: Path) -> None:
         assert await process.wait() == 0
 
 
+async def test_a_robot_without_anybody_at_its_input_lives_for_its_page(robot: Path) -> None:
+    """As a service, whose input is empty; what is said to the page is heard."""
+    async with (
+        Server(route=lambda _: ANSWER) as server,
+        running("run", robot, "--json", "--web", "127.0.0.1:0", *at(server)) as process,
+    ):
+        assert process.stderr is not None
+        url = (await process.stderr.readline()).decode().rpartition(" ")[2].strip()
+        await asyncio.sleep(0.3)
+        assert process.returncode is None
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"{url}/say", json={"text": "sit"}) as answer,
+        ):
+            assert answer.status == 200
+        assert (await line(process))["text"] == "A person says: sit"
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.wait(), ENDS_WITHIN_S)
+
+
+@pytest.mark.parametrize("address", ["here", ":8000", "127.0.0.1:", "127.0.0.1:99999", "1:x"])
+def test_a_page_without_an_address_is_told(address: str, robot: Path) -> None:
+    """What is wrong, and how it is written."""
+    result = call("run", robot, "--web", address)
+    assert result.exit_code == 2
+    assert "write host and port, as in 127.0.0.1:8000" in result.stderr
+
+
+async def test_what_a_robot_lived_through_is_its_past(tmp_path: Path) -> None:
+    """Its history goes on where it ended before, unless it is to have no memory."""
+    for memory, turns in ((None, 2), (False, 0)):
+        folder = tmp_path / str(memory)
+        folder.mkdir()
+        robot = written(folder, ROBOT, **({} if memory is None else {"memory": memory}))
+        async with Server(route=lambda _: ANSWER) as server:
+            for text in ("a", "b"):
+                events, _, _ = await finished(
+                    "run", robot, "--say", text, "--json", *at(server, history_length=5),
+                    XDG_STATE_HOME=str(folder),
+                )  # fmt: skip
+                assert events[-1]["event"] == "done"
+            said = [each["content"] for each in server.requests[-1].json["messages"]]
+        assert len(said) == 2 + turns, said
+        assert said[-1].endswith("b")
+
+
 async def test_run_goes_on_after_a_failure(robot: Path) -> None:
     """A failed tick is one line, the next is asked, and with --say the exit code tells of it."""
     async with Server(Reply.json({"error": {"message": "no"}}, 500), ANSWER) as server:
@@ -286,6 +333,7 @@ async def test_a_signal_ends_the_robot(number: signal.Signals, code: int, robot:
     """A robot that listens ends when told to, with the usual exit code and no child left."""
     async with running("run", robot, "--json", stdin=subprocess.PIPE) as process:
         assert process.stderr is not None
+        assert b"Watch it think: http://127.0.0.1:" in await process.stderr.readline()
         assert b"listens" in await process.stderr.readline()
         engine = await asyncio.to_thread(engine_of, process.pid)
         if number == signal.SIGINT:
@@ -468,7 +516,7 @@ async def test_json_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
 
 def test_standard_input_that_is_closed_is_told(robot: Path) -> None:
     """Where nothing can be typed the command says so, instead of reading what is not its own."""
-    line = " ".join(f"'{part}'" for part in [*COMMAND, "run", str(robot)])
+    line = " ".join(f"'{part}'" for part in [*COMMAND, "run", str(robot), "--no-web"])
     result = subprocess.run(
         ["sh", "-c", f"{line} <&-"], capture_output=True, text=True, check=False
     )

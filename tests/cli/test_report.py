@@ -9,7 +9,7 @@ import pytest
 from reflexarc.attempts import Attempt, AttemptFailed
 from reflexarc.cli.report import Report
 from reflexarc.errors import ConfigError, ReflexarcError, ServerError
-from reflexarc.runtime.loop import Failed, TickEvent, TickStarted
+from reflexarc.runtime.events import Failed, TickEvent, TickStarted
 from reflexarc.types import (
     Action,
     ActionReady,

@@ -11,6 +11,7 @@ from functools import partial
 from reflexarc.bench.client import bench_chain, bench_decoder, bench_import
 from reflexarc.bench.figure import Figure
 from reflexarc.bench.onboard import bench_onboard
+from reflexarc.bench.page import bench_page
 from reflexarc.config import RobotConfig
 
 __all__ = [
@@ -20,10 +21,11 @@ __all__ = [
     "bench_decoder",
     "bench_import",
     "bench_onboard",
+    "bench_page",
     "measure",
 ]
 
-NAMES = ("import", "decoder", "chain", "onboard")
+NAMES = ("import", "decoder", "chain", "page", "onboard")
 """What can be measured."""
 
 
@@ -45,6 +47,7 @@ def measure(what: Iterable[str], robot: RobotConfig | None = None) -> Iterator[F
         "import": bench_import,
         "decoder": bench_decoder,
         "chain": bench_chain,
+        "page": bench_page,
         "onboard": partial(bench_onboard, robot),
     }
     for name in what:

@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import os
-import sys
 from contextlib import aclosing, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from reflexarc.cli.brain import Llm, brain_of
+from reflexarc.cli.brain import Llm, brain_of, guarded, switch_of
 from reflexarc.cli.doctor import doctor
 from reflexarc.cli.eval import evaluate
+from reflexarc.cli.memory import memory
 from reflexarc.cli.om1 import om1
 from reflexarc.cli.outcome import WORLD_FAILED, failures, finish
+from reflexarc.cli.replay import replay
 from reflexarc.cli.report import AsJson, Report
+from reflexarc.cli.run import Robot, run, sayable
 from reflexarc.config import RobotConfig
 from reflexarc.errors import ConfigError, LLMError, did_you_mean
 from reflexarc.llm import LLM
 from reflexarc.onboard.models import DEFAULT, MODELS, ModelStatus, ModelStore, default_root
 from reflexarc.prompt import Prompt
-from reflexarc.runtime.inputs import Input, Lines, Script
-from reflexarc.runtime.loop import Loop
+from reflexarc.runtime.parts import knows_connector, knows_input, load_actuators, load_inputs
 from reflexarc.vocabulary import Vocabulary
 
 WORTH_TELLING_S = 0.5
-
-INPUTS = ("ConsoleInput",)
-CONNECTORS = ("console",)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,9 +40,12 @@ models = typer.Typer(no_args_is_help=True, help="The on-board models.")
 config = typer.Typer(no_args_is_help=True, help="Robots' configuration files.")
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
+app.add_typer(memory, name="memory")
 app.add_typer(om1, name="om1")
 app.command()(doctor)
 app.command("eval")(evaluate)
+app.command()(replay)
+app.command()(run)
 
 
 def _show_version(wanted: bool) -> None:
@@ -68,7 +67,6 @@ def reflexarc(
 
 
 Model = Annotated[str, typer.Argument(metavar="[NAME]", help="A known model.")]
-Robot = Annotated[Path, typer.Argument(metavar="FILE", help="A robot, in OM1's JSON5 format.")]
 
 
 @app.command()
@@ -82,7 +80,7 @@ def ask(
     report = Report(as_json=as_json)
     with failures(report):
         robot = RobotConfig.load(config, llm=llm)
-        finish(_ask(brain_of(robot), Prompt.for_robot(robot).at(_sayable(text)), report))
+        finish(_ask(brain_of(robot), Prompt.for_robot(robot).at(sayable(text)), report))
 
 
 async def _ask(brain: LLM[Any], prompt: Prompt, report: Report) -> None:
@@ -97,88 +95,6 @@ async def _ask(brain: LLM[Any], prompt: Prompt, report: Report) -> None:
         async with aclosing(brain.stream(prompt)) as events:
             async for event in events:
                 report.event(event)
-
-
-@app.command()
-def run(
-    file: Robot,
-    say: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TEXT", help="Sense this, one text a tick, then end; repeatable."),
-    ] = None,
-    llm: Llm = None,
-    as_json: AsJson = False,
-    no_web: Annotated[
-        bool, typer.Option("--no-web", help="Without the page (this version has none).")
-    ] = False,
-    simulate: Annotated[
-        bool, typer.Option("--simulate", help="Replace hardware that is not here by the console.")
-    ] = False,
-) -> None:
-    """Run a robot: it hears what you type, and acts."""
-    del no_web
-    typed = not say and sys.stdin is not None and sys.stdin.isatty()
-    report = Report(as_json=as_json)
-    with failures(report):
-        robot = RobotConfig.load(file, llm=llm)
-        _check_hardware(robot, report, simulate=simulate)
-        try:
-            failed = finish(_loop(brain_of(robot), robot, say, report))
-        except KeyboardInterrupt:
-            if not typed:
-                raise
-            failed = 0  # as the person was told, this is how it ends
-    if failed and not typed:
-        raise typer.Exit(WORLD_FAILED)
-
-
-async def _loop(brain: LLM[Any], robot: RobotConfig, say: list[str] | None, report: Report) -> int:
-    if not say and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - under `<&-`
-        raise ConfigError("standard input is closed, so nothing can be typed; use --say TEXT")
-    inputs: list[Input] = [Script(map(_sayable, say)) if say else Lines()]
-    async with brain:
-        gc.freeze()  # a pass over all that was imported stops the event loop for 30 ms (measured)
-        loop = Loop(
-            brain,
-            Prompt.for_robot(robot),
-            hertz=robot.hertz,
-            history_length=robot.cortex_llm.history_length,
-            inputs=inputs,
-            observe=report.event,
-        )
-        if not say:
-            report.say(
-                f"[bold]{escape(robot.name)}[/] listens. Type what a person says, and press Enter; "
-                "Ctrl-C ends it."
-            )
-        await loop.run()
-    return loop.failures
-
-
-def _sayable(text: str) -> str:
-    """An argument without what is no text: Python keeps bytes that are not UTF-8 as surrogates."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _check_hardware(robot: RobotConfig, report: Report, *, simulate: bool) -> None:
-    """Refuse, or replace by the console, what this robot has and we cannot drive."""
-    absent = sorted(
-        {each.type for each in robot.agent_inputs if each.type not in INPUTS}
-        | {
-            f"{each.llm_label} by {each.connector}"
-            for each in robot.agent_actions
-            if each.connector and each.connector not in CONNECTORS
-        }
-    )
-    if not absent:
-        return
-    names = ", ".join(absent)
-    if not simulate:
-        raise ConfigError(
-            f"the robot names hardware that is not here: {names}; "
-            "add --simulate to use the console in its place"
-        )
-    report.say(f"[yellow]Simulated on the console:[/] {escape(names)}")
 
 
 @models.command("list")
@@ -241,8 +157,10 @@ def check(file: Robot, as_json: AsJson = False) -> None:
     with failures(report):
         robot = RobotConfig.load(file)
         vocabulary = Vocabulary.from_actions(robot.agent_actions)
+        load_actuators(each for each in robot.agent_actions if knows_connector(each.connector))
+        load_inputs(each for each in robot.agent_inputs if knows_input(each.type))
         try:
-            brain_of(robot)
+            guarded(robot, switch_of(robot))
         except ConfigError as error:
             if error.variable is None:
                 raise
@@ -259,7 +177,9 @@ def check(file: Robot, as_json: AsJson = False) -> None:
 def bench(
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]", help="import, decoder, chain or onboard; all if none."),
+        typer.Argument(
+            metavar="[NAME]", help="import, decoder, chain, page, onboard; all if none."
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="The robot for onboard.")

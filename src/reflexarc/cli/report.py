@@ -16,7 +16,13 @@ from rich.table import Table
 from reflexarc.attempts import AttemptFailed
 from reflexarc.errors import LLMError, ReflexarcError
 from reflexarc.resilience.deadline import IDLE
-from reflexarc.runtime.loop import Failed, TickEvent, TickStarted
+from reflexarc.runtime.events import (
+    Failed,
+    Remembered,
+    TickEnded,
+    TickEvent,
+    TickStarted,
+)
 from reflexarc.types import ActionReady, ActionRefused, Finished, TextDelta, Usage
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
@@ -98,9 +104,9 @@ class Report:
         Parameters
         ----------
         event : TickEvent
-            Pieces of text and token counts are not shown one by one.
+            Pieces of text, token counts and that a tick is over are not shown.
         """
-        if isinstance(event, TextDelta | Usage):
+        if isinstance(event, TextDelta | Usage | TickEnded | Remembered):
             return
         if self.as_json:
             self.data(event.to_dict())

@@ -1,0 +1,242 @@
+"""``reflexarc run``: a robot that hears, acts, remembers, and shows what it thinks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import webbrowser
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from reflexarc.cli.brain import Llm, guarded, switch_of, vocabulary_of
+from reflexarc.cli.outcome import WORLD_FAILED, failures, finish
+from reflexarc.cli.report import AsJson, Report
+from reflexarc.config import RobotConfig
+from reflexarc.errors import ConfigError, StorageError
+from reflexarc.memory import Memory, Tick
+from reflexarc.memory.place import memory_of
+from reflexarc.prompt import Prompt
+from reflexarc.runtime.actuators import Body
+from reflexarc.runtime.events import TickEvent
+from reflexarc.runtime.inputs import Board, Inbox, Input, Lines, Script
+from reflexarc.runtime.loop import Loop
+from reflexarc.runtime.parts import knows_connector, knows_input, load_actuators, load_inputs
+from reflexarc.runtime.switch import Switch
+
+Robot = Annotated[Path, typer.Argument(metavar="FILE", help="A robot, in OM1's JSON5 format.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the command line asks for."""
+
+    say: list[str] | None
+    has_page: bool
+    host: str
+    port: int | None
+    opens: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a robot is made of, before the event loop runs: plugins are read from disk."""
+
+    switch: Switch[Any]
+    body: Body
+    inputs: list[Input]
+
+
+def run(
+    file: Robot,
+    say: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Sense this, one text a tick, then end, without the page; repeatable.",
+        ),
+    ] = None,
+    llm: Llm = None,
+    as_json: AsJson = False,
+    no_web: Annotated[bool, typer.Option("--no-web", help="Without the page.")] = False,
+    web: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where the page is. With another than this machine's own address it has a token; "
+            "port 8000 gives way to one that is free.",
+        ),
+    ] = "127.0.0.1:8000",
+    opens: Annotated[
+        bool, typer.Option("--open", help="Open the page in a browser, where there is a screen.")
+    ] = False,
+    simulate: Annotated[
+        bool,
+        typer.Option("--simulate", help="Replace hardware that is not here by console and page."),
+    ] = False,
+) -> None:
+    """Run a robot: it hears what you type, and acts."""
+    typed = not say and sys.stdin is not None and sys.stdin.isatty()
+    report = Report(as_json=as_json)
+    with failures(report):
+        wish = _Wish(say, not (no_web or say), *_address(web), opens)
+        robot = RobotConfig.load(file, llm=llm)
+        robot = _with_what_is_here(robot, report, simulate=simulate)
+        actuators = load_actuators(robot.agent_actions)
+        parts = _Parts(switch_of(robot), actuators, _inputs(robot, wish))
+        try:
+            failed = finish(_live(robot, parts, wish, report))
+        except KeyboardInterrupt:
+            if not typed:
+                raise
+            failed = 0  # as the person was told, this is how it ends
+    if failed and not typed:
+        raise typer.Exit(WORLD_FAILED)
+
+
+def _address(text: str) -> tuple[str, int | None]:
+    """A host and a port; the port is None where another one may take its place."""
+    host, _, port = text.rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise ConfigError(f"--web {text} is no address; write host and port, as in 127.0.0.1:8000")
+    return host.removeprefix("[").removesuffix("]"), None if port == "8000" else int(port)
+
+
+async def _live(robot: RobotConfig, parts: _Parts, wish: _Wish, report: Report) -> int:
+    """Run a robot to its end; how often something failed."""
+    if not wish.say and sys.stdin is None and not wish.has_page:  # pyright: ignore[reportUnnecessaryComparison] - under `<&-`
+        raise ConfigError("standard input is closed, so nothing can be typed; use --say TEXT")
+    inbox = Inbox()
+    observers = [report.event]
+
+    def observe(event: TickEvent) -> None:
+        for each in observers:
+            each(event)
+
+    async with AsyncExitStack() as stack:
+        memory = _memory_of(robot)
+        if memory is not None:
+            await stack.enter_async_context(memory)
+        brain = await stack.enter_async_context(guarded(robot, parts.switch))
+        await stack.enter_async_context(parts.body)
+        if wish.has_page:
+            from reflexarc.web import MOST_TICKS, Page, PageServer  # most commands do without
+
+            past = await _past(memory, MOST_TICKS, report)
+            page = Page(robot.name, vocabulary_of(robot), parts.switch, past)
+            observers.append(page.observe)
+            server = PageServer(page, inbox.say, memory, host=wish.host, port=wish.port)
+            await stack.enter_async_context(server)
+            await _show(server.url, wish, report)
+        gc.freeze()  # a pass over all that was imported stops the event loop for 30 ms (measured)
+        loop = Loop(
+            brain,
+            Prompt.for_robot(robot),
+            hertz=robot.hertz,
+            history_length=robot.cortex_llm.history_length,
+            inputs=[*parts.inputs, *([inbox] if wish.has_page else [])],
+            observe=observe,
+            actuator=parts.body,
+            memory=memory,
+        )
+        if not wish.say:
+            report.say(
+                f"[bold]{escape(robot.name)}[/] listens. Type what a person says, and press Enter; "
+                "Ctrl-C ends it."
+            )
+        await loop.run()
+    return loop.failures
+
+
+def _inputs(robot: RobotConfig, wish: _Wish) -> list[Input]:
+    if wish.say:
+        return [Script(map(sayable, wish.say))]
+    typed: list[Input] = [] if sys.stdin is None else [_Typed()]  # pyright: ignore[reportUnnecessaryComparison]
+    others = (each for each in robot.agent_inputs if each.type != "ConsoleInput")  # it is typed
+    return [*typed, *load_inputs(others)]
+
+
+class _Typed(Lines):
+    """What a person types, or another program writes to standard input.
+
+    With its end the robot ends. One that is empty, as a service has it, is none.
+    """
+
+    async def run(self, board: Board) -> None:
+        await super().run(board)
+        self.ends_all = self.count > 0 or sys.stdin.isatty()
+
+
+def _memory_of(robot: RobotConfig) -> Memory | None:
+    path, kept = memory_of(robot, os.environ), robot.memory
+    if path is None or kept is None:
+        return None
+    return Memory(path, robot.name, robot.agent_actions, max_mb=kept.max_mb, max_days=kept.max_days)
+
+
+async def _past(memory: Memory | None, last: int, report: Report) -> list[Tick]:
+    if memory is None:
+        return []
+    try:
+        return await memory.ticks(last)
+    except StorageError as error:
+        report.aside(error.message)
+        return []
+
+
+async def _show(url: str, wish: _Wish, report: Report) -> None:
+    """Tell where the page is, and open it where that is wished and there is a screen."""
+    report.say(f"Watch it think: [bold]{url}[/]")
+    has_screen = sys.platform == "darwin" or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    if wish.opens and has_screen:
+        await asyncio.to_thread(webbrowser.open, url)
+
+
+def sayable(text: str) -> str:
+    """An argument without what is no text: Python keeps bytes that are not UTF-8 as surrogates.
+
+    Parameters
+    ----------
+    text : str
+        As Python hands it over.
+
+    Returns
+    -------
+    str
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _with_what_is_here(robot: RobotConfig, report: Report, *, simulate: bool) -> RobotConfig:
+    """The robot without what it has and we cannot drive, which the console and page replace.
+
+    Without `simulate` that is refused.
+    """
+    absent = {each.type for each in robot.agent_inputs if not knows_input(each.type)} | {
+        f"{each.llm_label} by {each.connector}"
+        for each in robot.agent_actions
+        if not knows_connector(each.connector)
+    }
+    if not absent:
+        return robot
+    names = ", ".join(sorted(absent))
+    if not simulate:
+        raise ConfigError(
+            f"the robot names hardware that is not here: {names}; "
+            "add --simulate to use the console in its place"
+        )
+    report.say(f"[yellow]Simulated on the console:[/] {escape(names)}")
+    actions = (
+        each if knows_connector(each.connector) else each.model_copy(update={"connector": None})
+        for each in robot.agent_actions
+    )
+    inputs = (each for each in robot.agent_inputs if knows_input(each.type))
+    return robot.model_copy(update={"agent_actions": tuple(actions), "agent_inputs": tuple(inputs)})

@@ -1,0 +1,146 @@
+/** The page: events come in, and each part shows its share of them. */
+
+import { Brains } from "./brains.js";
+import { byId } from "./dom.js";
+import { History } from "./history.js";
+import { SayBox } from "./say.js";
+import { Stage } from "./stage.js";
+import { get, listen } from "./stream.js";
+import { apply, begin, OF_THE_ROBOT, recalled, told } from "./tick.js";
+import { Timeline } from "./timeline.js";
+
+const MOST_TICKS = 200; // kept on the page
+const MOST_PROMPTS = 20; // of them, with the whole prompt
+const CONNECTION = { connecting: "connecting", live: "live", lost: "lost, trying again" };
+
+const stage = new Stage();
+const sayBox = new SayBox();
+const brains = new Brains();
+const timeline = new Timeline(() => {
+  choose(null);
+  byId("tick-title").focus(); // the button that had it is gone
+});
+const history = new History(chooseAndShow, loadOlder);
+
+let robot = { name: "robot", speech: null, actions: [] };
+let ticks = []; // that have ended, oldest first
+let current = null; // under way, or the last one
+let chosen = null; // to be shown; none is the current one
+let hasOlder = false;
+
+const HANDLERS = {
+  hello: greet,
+  brains: (event) => brains.show(event.brains, event.brain),
+  sensed: beginTick,
+  error: (event) => (OF_THE_ROBOT.has(event.kind) || !current ? notice(event) : advance(event)),
+  text: advance,
+  action: (event) => {
+    stage.act(event);
+    advance(event);
+  },
+  refused: advance,
+  attempt: advance,
+  done: advance,
+  remembered: advance,
+};
+
+listen("events", (event) => HANDLERS[event.event]?.(event), (state) => {
+  byId("connection").dataset.state = state;
+  byId("connection").textContent = CONNECTION[state];
+});
+byId("notice-close").addEventListener("click", () => (byId("notice").hidden = true));
+
+function greet(event) {
+  robot = event.robot;
+  ticks = event.ticks.slice(-MOST_TICKS).map(recalled);
+  current = chosen = null;
+  hasOlder = ticks.length > 0 && ticks.length < MOST_TICKS;
+  document.title = `${robot.name} · reflexarc`;
+  byId("name").textContent = robot.name;
+  byId("notice").hidden = true;
+  sayBox.address(robot.name);
+  brains.show(event.brains, event.brain, true);
+  const [sensed, ...rest] = event.now;
+  if (sensed) {
+    current = begin(sensed);
+    for (const each of rest) apply(current, each);
+    if (!current.running) keepCurrent();
+  }
+  const last = current ?? ticks.at(-1);
+  const answered = ticks.findLast((each) => each.provider);
+  if (answered) brains.answer(answered.provider, answered.model);
+  stage.reset(robot);
+  if (last) stage.settle(last.actions);
+  show();
+}
+
+function beginTick(event) {
+  if (current?.running) keepCurrent(); // it was cut off
+  current = begin(event);
+  stage.begin();
+  brains.begin();
+  show();
+}
+
+function advance(event) {
+  if (!current) return;
+  const wasRunning = current.running;
+  apply(current, event);
+  if (wasRunning && !current.running) {
+    keepCurrent();
+    brains.answer(current.provider, current.model);
+    byId("telling").textContent = told(current, robot);
+  } else if (!current.running) {
+    history.update(current);
+  }
+  if (!current.running) show();
+  else if (!chosen) timeline.show(current, true);
+}
+
+/** Put the current tick to the past ones, in place of what memory has told of it. */
+function keepCurrent() {
+  current.running = false;
+  const isIt = ({ id, at }) => (id !== null && id === current.id) || at === current.at;
+  ticks = [...ticks.filter((tick) => !isIt(tick)), current].slice(-MOST_TICKS);
+  const forgotten = ticks.at(-1 - MOST_PROMPTS);
+  if (forgotten) forgotten.prompt = null;
+}
+
+function choose(tick) {
+  chosen = tick === current ? null : tick;
+  show();
+}
+
+function chooseAndShow(tick) {
+  choose(tick);
+  const { top } = byId("tick-title").getBoundingClientRect();
+  if (top < 0 || top > 0.7 * innerHeight) byId("tick-title").scrollIntoView({ block: "start" });
+}
+
+function show() {
+  const shown = chosen ?? current ?? ticks.at(-1) ?? null;
+  timeline.show(shown, chosen === null);
+  history.show(ticks, shown, hasOlder && ticks[0]?.id != null);
+}
+
+async function loadOlder() {
+  const button = byId("older");
+  button.disabled = true;
+  try {
+    const before = ticks[0].id;
+    const { ticks: older } = await get(`ticks?before=${encodeURIComponent(before)}`);
+    if (ticks[0]?.id !== before) return; // there was a hello meanwhile
+    ticks = [...older.map(recalled), ...ticks].slice(-MOST_TICKS);
+    hasOlder = older.length > 0 && ticks.length < MOST_TICKS;
+    show();
+  } catch (error) {
+    notice({ kind: "history", message: error.message });
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function notice({ kind, message }) {
+  byId("notice-text").textContent = `${kind}: ${message}`;
+  byId("notice").hidden = false;
+}

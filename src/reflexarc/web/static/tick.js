@@ -1,0 +1,186 @@
+/**
+ * One tick, as the server remembers it, built from the events while it happens.
+ *
+ * A tick has `id, at, sensed, missed, history, text, actions, provider, model, attempts,
+ * first_action_s, total_s, usage, reason, error`. One that was watched has also: `number, brain,
+ * prompt`, `pieces` (how many the text came in), `text_from_s` and `text_to_s`, `more` (actions
+ * beyond `MOST_ACTIONS`), and `running`.
+ */
+
+import { isFeeling } from "./faces.js";
+
+/** Characters kept of one text of a tick. */
+export const LONGEST_TEXT = 20000;
+
+/** Actions kept of one tick. */
+export const MOST_ACTIONS = 200;
+
+/** Kinds of errors that are not of a tick but of the robot. */
+export const OF_THE_ROBOT = new Set(["input", "storage"]);
+
+const LONGEST_SENTENCE = 500;
+const VERBS = { be: "is", have: "has", go: "goes", do: "does" };
+
+/**
+ * A tick as the server remembers it, no longer than what is kept here.
+ * @param {Object} record from `hello` or `/ticks`
+ * @returns {Object} a tick
+ */
+export function recalled(record) {
+  const actions = record.actions.slice(0, MOST_ACTIONS);
+  return { ...record, text: clipped(record.text), actions, more: record.actions.length - actions.length };
+}
+
+/**
+ * The tick that an event begins.
+ * @param {Object} event of kind "sensed"
+ * @returns {Object} a tick
+ */
+export function begin(event) {
+  return {
+    id: null,
+    number: event.tick,
+    at: event.at,
+    brain: event.brain,
+    sensed: clipped(event.text),
+    missed: (event.missed ?? []).map(clipped),
+    prompt: event.prompt ?? null,
+    history: event.prompt?.history ?? [],
+    text: "",
+    pieces: 0,
+    text_from_s: null,
+    text_to_s: null,
+    actions: [],
+    more: 0,
+    provider: "",
+    model: "",
+    attempts: [],
+    first_action_s: null,
+    total_s: 0,
+    usage: null,
+    reason: "",
+    error: null,
+    running: true,
+  };
+}
+
+/**
+ * Let a tick take an event in. Kinds that tell nothing of a tick change nothing.
+ * @param {Object} tick from `begin`; changed in place
+ * @param {Object} event
+ */
+export function apply(tick, event) {
+  switch (event.event) {
+    case "text":
+      tick.text = clipped(tick.text + event.text);
+      tick.pieces += 1;
+      tick.text_from_s ??= event.at_s;
+      tick.text_to_s = event.at_s;
+      break;
+    case "action":
+      keep(tick, event, "done");
+      break;
+    case "refused":
+      keep(tick, event, "refused");
+      break;
+    case "attempt":
+      tick.attempts.push(event);
+      break;
+    case "done":
+      finish(tick, event);
+      break;
+    case "error":
+      fail(tick, event);
+      break;
+    case "remembered":
+      tick.id = event.id;
+      break;
+  }
+}
+
+function clipped(text) {
+  return text.length > LONGEST_TEXT ? text.slice(0, LONGEST_TEXT) : text;
+}
+
+function keep(tick, { type, value, at_s, reason = "" }, outcome) {
+  if (tick.actions.length < MOST_ACTIONS) {
+    tick.actions.push({ type, value: clipped(value), at_s, outcome, reason });
+  } else {
+    tick.more += 1;
+  }
+}
+
+function finish(tick, event) {
+  const { provider, model, first_action_s, total_s, usage, reason = "" } = event;
+  const attempts = inTime(event.attempts, tick.attempts);
+  Object.assign(tick, { provider, model, first_action_s, total_s, usage, reason, attempts });
+  tick.running = false;
+}
+
+/** All attempts of a call; those that were watched know when they ended, and who was next. */
+function inTime(all = [], watched) {
+  const isSame = (one, other) =>
+    one.provider === other.provider && one.outcome === other.outcome && one.elapsed_s === other.elapsed_s;
+  return all.map((attempt) => watched.find((each) => isSame(each, attempt)) ?? attempt);
+}
+
+function fail(tick, { kind, message, attempts, action }) {
+  if (kind === "actuator" && action) {
+    const { type, value } = action;
+    const isIt = (each) => each.type === type && each.value === value && each.outcome === "done";
+    const failed = tick.actions.find(isIt);
+    if (failed) {
+      Object.assign(failed, { outcome: "failed", reason: message });
+      return;
+    }
+  }
+  tick.error = { kind, message };
+  if (kind === "actuator") return; // the model goes on
+  tick.attempts = inTime(attempts, tick.attempts);
+  tick.total_s ||= lastMoment(tick);
+  tick.running = false;
+}
+
+/**
+ * The last moment that is known of a tick.
+ * @param {Object} tick
+ * @returns {number} seconds since it began
+ */
+export function lastMoment({ total_s, text_to_s, actions, attempts }) {
+  if (total_s) return total_s;
+  const moments = [...actions, ...attempts].map(({ at_s = 0 }) => at_s);
+  const asked = attempts.map((each) => (each.at_s === undefined ? each.elapsed_s : 0));
+  return Math.max(text_to_s ?? 0, asked.reduce((sum, each) => sum + each, 0), ...moments);
+}
+
+/**
+ * One sentence about a tick, for who listens to the page.
+ * @param {Object} tick that has ended
+ * @param {{name: string, speech: ?string}} robot
+ * @returns {string} such as "spot sits, happy: “Okay!”"
+ */
+export function told({ actions, error, reason }, { name, speech }) {
+  const done = actions.filter(({ outcome }) => outcome === "done");
+  const words = done.filter(({ type }) => type === speech).map(({ value }) => `“${value}”`).join(" ");
+  const deeds = done.filter(({ type }) => type !== speech).map(deedText).join(", ");
+  const why = [error?.message, reason].filter(Boolean).map((each) => ` (${each})`).join("");
+  const does = deeds || (words ? "speaks" : "does nothing");
+  return `${name} ${does}${words && ": "}${words}${why}`.slice(0, LONGEST_SENTENCE);
+}
+
+function deedText({ type, value }, place) {
+  const isFirst = place === 0;
+  if (type.startsWith("move")) return isFirst ? thirdPerson(value) : value;
+  if (isFeeling(type)) return isFirst ? `shows ${value}` : value;
+  return isFirst ? `does ${type} ${value}` : `${type} ${value}`;
+}
+
+function thirdPerson(words) {
+  const [verb, ...rest] = words.split(/[\s_]+/);
+  return [VERBS[verb] ?? regular(verb), ...rest].join(" ");
+}
+
+function regular(verb) {
+  if (/(s|x|z|ch|sh)$/.test(verb)) return `${verb}es`;
+  return /[^aeiou]y$/.test(verb) ? `${verb.slice(0, -1)}ies` : `${verb}s`;
+}
