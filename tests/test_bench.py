@@ -13,6 +13,7 @@ from reflexarc.bench import (
     bench_decoder,
     bench_import,
     bench_onboard,
+    bench_page,
     measure,
 )
 from reflexarc.config import RobotConfig
@@ -57,6 +58,15 @@ def test_a_chain_is_measured() -> None:
         ["chain: one question", "chain: one token", "chain: past a brain that is down"],
     )
     assert found["chain: one question"].value > 0
+
+
+def test_watching_is_measured() -> None:
+    """How late the loop is with watchers, and how late they are told."""
+    late, stuck, median, p95 = bench_page(seconds=0.5)
+    assert late.note.startswith("20 watchers, 50 events a second")
+    assert stuck.value > 0
+    assert 0 < median.value <= p95.value
+    assert median.note == "500 events"
 
 
 def test_the_model_on_board_is_measured() -> None:
@@ -117,4 +127,4 @@ def test_a_figure_is_readable() -> None:
         "unit": "us/token",
         "note": "median of 5",
     }
-    assert NAMES == ("import", "decoder", "chain", "page", "onboard")
+    assert NAMES == ("import", "decoder", "chain", "memory", "page", "onboard")

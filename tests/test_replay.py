@@ -13,10 +13,11 @@ import pytest
 from reflexarc.attempts import Attempt
 from reflexarc.config import AgentAction, Sensed
 from reflexarc.errors import ConfigError, DeadlineError, UnavailableError
+from reflexarc.eval.score import percentiles
 from reflexarc.llm import LLM
 from reflexarc.memory import Deed, Tick
 from reflexarc.prompt import Prompt
-from reflexarc.replay.account import Account, Comparison, Price, percentiles
+from reflexarc.replay.account import Account, Comparison, Price
 from reflexarc.replay.pair import Pair, Recorded, play
 from reflexarc.testing import ScriptedLLM, Turn
 from reflexarc.types import Action, ActionRefused, Message, Usage

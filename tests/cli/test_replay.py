@@ -358,6 +358,6 @@ async def test_a_broken_memory_is_told(tmp_path: Path) -> None:
     path = tmp_path / "broken.sqlite"
     await asyncio.to_thread(path.write_bytes, b"SQLite format 3\0" + b"rubbish" * 1000)
     code, out, err = await replayed("--file", path)
-    assert (code, out) == (2, "")
+    assert (code, out) == (1, "")
     assert err
     assert "Traceback" not in err

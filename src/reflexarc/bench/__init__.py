@@ -10,6 +10,7 @@ from functools import partial
 
 from reflexarc.bench.client import bench_chain, bench_decoder, bench_import
 from reflexarc.bench.figure import Figure
+from reflexarc.bench.memory import bench_memory
 from reflexarc.bench.onboard import bench_onboard
 from reflexarc.bench.page import bench_page
 from reflexarc.config import RobotConfig
@@ -20,12 +21,13 @@ __all__ = [
     "bench_chain",
     "bench_decoder",
     "bench_import",
+    "bench_memory",
     "bench_onboard",
     "bench_page",
     "measure",
 ]
 
-NAMES = ("import", "decoder", "chain", "page", "onboard")
+NAMES = ("import", "decoder", "chain", "memory", "page", "onboard")
 """What can be measured."""
 
 
@@ -47,6 +49,7 @@ def measure(what: Iterable[str], robot: RobotConfig | None = None) -> Iterator[F
         "import": bench_import,
         "decoder": bench_decoder,
         "chain": bench_chain,
+        "memory": bench_memory,
         "page": bench_page,
         "onboard": partial(bench_onboard, robot),
     }

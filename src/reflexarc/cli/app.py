@@ -178,7 +178,7 @@ def bench(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]", help="import, decoder, chain, page, onboard; all if none."
+            metavar="[NAME]", help="Some of import, decoder, chain, memory, page, onboard."
         ),
     ] = None,
     config: Annotated[

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from reflexarc.cli.brain import Llm, brain_of, vocabulary_of
 from reflexarc.cli.outcome import failures, finish
+from reflexarc.cli.picture import check_plot
 from reflexarc.cli.report import AsJson, Report
 from reflexarc.config import RobotConfig
 from reflexarc.errors import ConfigError, LLMError
@@ -49,7 +49,7 @@ def evaluate(
         if half not in (None, "tune", "held"):
             raise ConfigError(f"--half is tune or held, not '{half}'")
         if plot is not None:
-            _check_plot(plot)
+            check_plot(plot)
         robots = [RobotConfig.load(each, llm=llm) for each in config]
         known = load_situations(situations)
         played = [_Played.of(robot, _for(robot, known, half)) for robot in robots]
@@ -156,10 +156,3 @@ def _cell(share: Share) -> str:
 
 def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f} s"
-
-
-def _check_plot(path: Path) -> None:
-    if path.suffix != ".png":
-        raise ConfigError(f"--plot writes a PNG file; name it {path.with_suffix('.png')}")
-    if find_spec("matplotlib") is None:
-        raise ConfigError("--plot needs matplotlib; run: pip install 'reflexarc[plot]'")

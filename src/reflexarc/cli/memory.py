@@ -53,7 +53,7 @@ def show(
 ) -> None:
     """Show the newest ticks, oldest first."""
     report = Report(as_json=as_json)
-    with failures(report), _opened(config, robot, file, report) as store:
+    with failures(report), opened(config, robot, file, report) as store:
         past = store.past(0)
         if past.summary and not as_json:
             report.say(f"[dim]Noted of the ticks up to #{past.until}:[/] {shown(past.summary)}")
@@ -71,7 +71,7 @@ def search(
 ) -> None:
     """Show the ticks that hold a text, in what was sensed, answered, done or failed."""
     report = Report(as_json=as_json)
-    with failures(report), _opened(config, robot, file, report) as store:
+    with failures(report), opened(config, robot, file, report) as store:
         found = store.ticks(last=last, containing=text)
         _show(found, report)
         if not found:
@@ -125,12 +125,36 @@ def export(
 ) -> None:
     """Write every tick as one JSON object a line."""
     report = Report(as_json=str(target) == "-")
-    with failures(report), _opened(config, robot, file, report) as store:
+    with failures(report), opened(config, robot, file, report) as store:
         count = _write(store, sys.stdout) if report.as_json else _export(store, target)
         report.aside(f"exported: {_ticks(count)}")
 
 
-def _opened(config: Path | None, robot: str | None, file: Path | None, report: Report) -> Store:
+def opened(config: Path | None, robot: str | None, file: Path | None, report: Report) -> Store:
+    """The memory that is meant, to be looked at; which one is told where nobody has named it.
+
+    Parameters
+    ----------
+    config : Path or None
+        A robot's file.
+    robot : str or None
+        A robot's name.
+    file : Path or None
+        The memory itself.
+    report : Report
+        Where it is told.
+
+    Returns
+    -------
+    Store
+
+    Raises
+    ------
+    ConfigError
+        If several are given, or it is not there.
+    StorageError
+        If it cannot be read.
+    """
     return Store(_path(config, robot, file, report), readonly=True)
 
 
@@ -167,12 +191,7 @@ def _moment(before: str | None, older: str | None) -> datetime | None:
     if before is not None and older is not None:
         raise ConfigError("say --before DATE or --older AGE, not both")
     if before is not None:
-        try:
-            return datetime.fromisoformat(before).astimezone()  # without a zone it is local time
-        except (ValueError, OverflowError):
-            raise ConfigError(
-                f"--before is a date as 2026-11-01 or 2026-11-01T15:30, not '{before}'"
-            ) from None
+        return read_date(before, "--before")
     if older is None:
         return None
     match = _AGE.fullmatch(older.strip())
@@ -181,6 +200,34 @@ def _moment(before: str | None, older: str | None) -> datetime | None:
     with suppress(OverflowError):
         return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: float(match[1])})
     raise ConfigError(f"--older {older} is before there were dates")
+
+
+def read_date(text: str, option: str) -> datetime:
+    """Read a date as it is typed.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"2026-11-01"``; without a zone it is local time.
+    option : str
+        What it is called in messages.
+
+    Returns
+    -------
+    datetime
+        With its zone.
+
+    Raises
+    ------
+    ConfigError
+        If it is no date.
+    """
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            f"{option} is a date as 2026-11-01 or 2026-11-01T15:30, not '{text}'"
+        ) from None
 
 
 def _check_choice(moment: datetime | None, containing: str | None, *, everything: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from reflexarc.cli.report import Report
-from reflexarc.errors import LLMError, ReflexarcError
+from reflexarc.errors import ConfigError, ReflexarcError
 
 WORLD_FAILED = 1
 CALLER_MISTAKEN = 2
@@ -36,7 +36,8 @@ def failures(report: Report) -> Generator[None]:
         yield
     except ReflexarcError as error:
         report.error(error)
-        raise typer.Exit(WORLD_FAILED if isinstance(error, LLMError) else CALLER_MISTAKEN) from None
+        code = CALLER_MISTAKEN if isinstance(error, ConfigError) else WORLD_FAILED
+        raise typer.Exit(code) from None
     except asyncio.CancelledError:
         raise typer.Exit(128 + signal.SIGTERM) from None
     except KeyboardInterrupt:

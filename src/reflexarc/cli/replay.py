@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,16 +21,19 @@ from reflexarc.cli.memory import (
     File,
     Last,
     Robot,
-    _opened,  # pyright: ignore[reportPrivateUsage] - the commands share which memory is meant
+    opened,
+    read_date,
 )
 from reflexarc.cli.outcome import WORLD_FAILED, failures, finish
+from reflexarc.cli.picture import check_plot
 from reflexarc.cli.report import AsJson, Report, shown
 from reflexarc.config import LLMConfig, RobotConfig, parse_llm
 from reflexarc.errors import ConfigError
+from reflexarc.eval.score import percentiles
 from reflexarc.llm import LLM
 from reflexarc.memory import Store, Tick
 from reflexarc.registry import load_llm
-from reflexarc.replay.account import Account, Comparison, Price, percentiles
+from reflexarc.replay.account import Account, Comparison, Price
 from reflexarc.replay.pair import Pair, Recorded, asked, has_failed, is_illegal, play
 from reflexarc.types import Usage
 from reflexarc.vocabulary import Vocabulary
@@ -95,12 +97,12 @@ def replay(  # noqa: PLR0913, PLR0917 - the options of a command
     report = Report(as_json=as_json)
     with failures(report):
         if plot is not None:
-            _check_plot(plot)
+            check_plot(plot)
         now = None if price is None else Price.parse(price)
         before = now if price_before is None else Price.parse(price_before)
         brain = _brain(config, llm)
-        choice = _Choice(last, _moment(since), containing)
-        with _opened(config, robot, file, report) as store:
+        choice = _Choice(last, None if since is None else read_date(since, "--since"), containing)
+        with opened(config, robot, file, report) as store:
             recorded = _recorded(store, choice, report)
         pairs: list[Pair] = []
         try:
@@ -131,17 +133,6 @@ async def _replay(
             else:
                 report.table(_rows(pair, pairs[-1] if pairs else None))
             pairs.append(pair)
-
-
-def _moment(since: str | None) -> datetime | None:
-    if since is None:
-        return None
-    try:
-        return datetime.fromisoformat(since).astimezone()  # without a zone it is local time
-    except (ValueError, OverflowError):
-        raise ConfigError(
-            f"--since is a date as 2026-11-01 or 2026-11-01T15:30, not '{since}'"
-        ) from None
 
 
 def _recorded(store: Store, choice: _Choice, report: Report) -> list[Recorded]:
@@ -287,12 +278,3 @@ def _verdict(whole: Comparison) -> str:
     left = whole.ticks - whole.compared
     told = f"the same in {whole.same} of {whole.compared} ticks, speech aside"
     return f"{told}; {left} not compared, since one of the two failed" if left else told
-
-
-def _check_plot(path: Path) -> None:
-    if path.suffix != ".png":
-        raise ConfigError(f"--plot writes a PNG file; name it {path.with_suffix('.png')}")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"--plot cannot write {path}: there is no folder {path.parent}")
-    if find_spec("matplotlib") is None:
-        raise ConfigError("--plot needs matplotlib; run: pip install 'reflexarc[plot]'")

@@ -173,12 +173,24 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
         "categories": {
             name: {"right": share.right, "of": share.of} for name, share in shares(results).items()
         },
-        "first_action_s": _percentiles([result.first_action_s for result in results]),
-        "total_s": _percentiles([result.total_s for result in results]),
+        "first_action_s": percentiles([result.first_action_s for result in results]),
+        "total_s": percentiles([result.total_s for result in results]),
     }
 
 
-def _percentiles(seconds: Iterable[float | None]) -> dict[str, float | None]:
+def percentiles(seconds: Iterable[float | None]) -> dict[str, float | None]:
+    """The 50th and the 95th percentile of what is known.
+
+    Parameters
+    ----------
+    seconds : iterable of (float or None)
+        In any order.
+
+    Returns
+    -------
+    dict of str to (float or None)
+        ``p50`` and ``p95``; None where nothing is known.
+    """
     known = sorted(each for each in seconds if each is not None)
     if not known:
         return {"p50": None, "p95": None}

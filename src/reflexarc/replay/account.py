@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from reflexarc.errors import ConfigError, ReflexarcError
+from reflexarc.eval.score import percentiles
 from reflexarc.memory import Tick
 from reflexarc.registry import find_llm
 from reflexarc.replay.pair import Pair, asked, has_failed, is_illegal
@@ -242,25 +242,6 @@ class Comparison:
             "before": self.before.to_dict(),
             "now": self.now.to_dict(),
         }
-
-
-def percentiles(seconds: Sequence[float]) -> dict[str, float | None]:
-    """The 50th and the 95th percentile.
-
-    Parameters
-    ----------
-    seconds : sequence of float
-        Shortest first.
-
-    Returns
-    -------
-    dict of str to (float or None)
-        ``p50`` and ``p95``; None where there is nothing.
-    """
-    if not seconds:
-        return {"p50": None, "p95": None}
-    late = seconds[math.ceil(0.95 * len(seconds)) - 1]
-    return {"p50": round(statistics.median(seconds), 4), "p95": round(late, 4)}
 
 
 def _brains(ticks: Iterable[Tick]) -> tuple[str, ...]:
