@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test chaos soak check fix bench bench-transports lock clean
+.PHONY: help setup demo test chaos soak check fix screenshot bench bench-transports lock clean
 
 ARGS ?=
 BIN := .venv/bin
@@ -18,8 +18,8 @@ help: ## List the verbs
 setup: ## Make .venv with every extra, and fetch the on-board model
 	@scripts/setup
 
-demo: setup ## Show a robot that hears what you type; no key, no network
-	@$(BIN)/reflexarc run config/spot_onboard.json5 $(ARGS)
+demo: setup ## Show a robot on a page, which hears what you say; no key, no network
+	@$(BIN)/reflexarc run config/spot_onboard.json5 --open $(ARGS)
 
 test: ## Run the tests with coverage (with ARGS: those tests only, without)
 	@scripts/setup dev
@@ -44,6 +44,11 @@ fix: ## Format, and mend what can be mended by rule
 soak: ## Run a robot for ten thousand ticks of random faults, in virtual time
 	@scripts/setup dev
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+screenshot: ## Take the picture of the page that the README shows, in a real browser
+	@scripts/setup dev
+	@$(BIN)/python -m pytest -q tests/web/test_chromium.py -k picture
+	@cp build/page.png docs/page.png
 
 bench: setup ## Measure time to first action, overhead and prefix reuse
 	@$(BIN)/reflexarc bench --config config/spot_onboard.json5 $(ARGS)

@@ -197,11 +197,24 @@ def test_it_is_seen_and_read_by_all(
     box = page.locator("#say").bounding_box()
     assert box is not None
     assert 0 <= box["y"] <= size["height"] - box["height"]
-    if size == WIDE and scheme == "light":
-        SCREENSHOT.parent.mkdir(exist_ok=True)
-        page.screenshot(path=SCREENSHOT)
-        assert SCREENSHOT.stat().st_size > 20_000
     context.close()
+
+
+def test_the_picture_is_taken(tmp_path: Path, browser: Browser) -> None:
+    """The one in the README: `make screenshot` puts it there."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    page = Watched(context.new_page())
+    with running(ROOT / "config" / "spot_onboard.json5", tmp_path) as url:
+        watched = page.open(url)
+        said = ("hello, who are you?", "walk into the fire", "have a seat, and then wag your tail")
+        for number, text in enumerate(said, 1):
+            say(watched, text)
+            ended(watched, number)
+        expect(watched.locator("#robot")).to_have_attribute("data-move", "wag tail")
+        SCREENSHOT.parent.mkdir(exist_ok=True)
+        watched.screenshot(path=SCREENSHOT)
+        context.close()
+    assert SCREENSHOT.stat().st_size > 20_000
 
 
 # A robot on a server that fails, with another brain behind it.
