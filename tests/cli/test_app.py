@@ -211,6 +211,24 @@ async def test_run_hears_what_is_typed(robot: Path) -> None:
         assert await process.wait() == 0
 
 
+async def test_one_can_talk_to_any_robot(tmp_path: Path) -> None:
+    """Without its page, its inputs and its connectors; the end of what is typed ends it."""
+    hardware = {
+        "agent_inputs": [{"type": "GoogleASRInput"}],
+        "agent_actions": [{"name": "move", "llm_label": "move", "connector": "unitree_sdk"}],
+    }
+    robot = written(tmp_path, ROBOT, **hardware)
+    async with (
+        Server(route=lambda _: ANSWER) as server,
+        running("chat", robot, "--json", *at(server), stdin=subprocess.PIPE) as process,
+    ):
+        out, told = await process.communicate(b"sit\n")
+    events = [json.loads(each)["event"] for each in out.splitlines()]
+    assert events == ["sensed", "action", "action", "done"]
+    assert b"http://" not in told
+    assert process.returncode == 0
+
+
 async def test_a_robot_without_anybody_at_its_input_lives_for_its_page(robot: Path) -> None:
     """As a service, whose input is empty; what is said to the page is heard."""
     async with (

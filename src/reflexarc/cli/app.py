@@ -21,7 +21,7 @@ from reflexarc.cli.om1 import om1
 from reflexarc.cli.outcome import WORLD_FAILED, failures, finish
 from reflexarc.cli.replay import replay
 from reflexarc.cli.report import AsJson, Report
-from reflexarc.cli.run import Robot, run, sayable
+from reflexarc.cli.run import Robot, chat, run, sayable
 from reflexarc.config import RobotConfig
 from reflexarc.errors import ConfigError, LLMError, did_you_mean
 from reflexarc.llm import LLM
@@ -46,6 +46,7 @@ app.command()(doctor)
 app.command("eval")(evaluate)
 app.command()(replay)
 app.command()(run)
+app.command()(chat)
 
 
 def _show_version(wanted: bool) -> None:

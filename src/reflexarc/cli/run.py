@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import webbrowser
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from rich.markup import escape
 from reflexarc.cli.brain import Llm, guarded, switch_of, vocabulary_of
 from reflexarc.cli.outcome import WORLD_FAILED, failures, finish
 from reflexarc.cli.report import AsJson, Report
-from reflexarc.config import RobotConfig
+from reflexarc.config import AgentAction, Plugin, RobotConfig
 from reflexarc.errors import ConfigError, StorageError
 from reflexarc.memory import Memory, Tick
 from reflexarc.memory.place import memory_of
@@ -37,11 +38,9 @@ Robot = Annotated[Path, typer.Argument(metavar="FILE", help="A robot, in OM1's J
 class _Wish:
     """What the command line asks for."""
 
-    say: list[str] | None
-    has_page: bool
-    host: str
-    port: int | None
-    opens: bool
+    say: list[str] | None = None
+    page: tuple[str, int | None] | None = None
+    opens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +80,33 @@ def run(
         typer.Option("--simulate", help="Replace hardware that is not here by console and page."),
     ] = False,
 ) -> None:
-    """Run a robot: it hears what you type, and acts."""
-    typed = not say and sys.stdin is not None and sys.stdin.isatty()
+    """Run a robot: it hears what you type or say on its page, and acts."""
     report = Report(as_json=as_json)
     with failures(report):
-        wish = _Wish(say, not (no_web or say), *_address(web), opens)
+        wish = _Wish(say, None if no_web or say else _address(web), opens)
         robot = RobotConfig.load(file, llm=llm)
-        robot = _with_what_is_here(robot, report, simulate=simulate)
-        actuators = load_actuators(robot.agent_actions)
-        parts = _Parts(switch_of(robot), actuators, _inputs(robot, wish))
-        try:
-            failed = finish(_live(robot, parts, wish, report))
-        except KeyboardInterrupt:
-            if not typed:
-                raise
-            failed = 0  # as the person was told, this is how it ends
+        _start(_with_what_is_here(robot, report, simulate=simulate), wish, report)
+
+
+def chat(file: Robot, llm: Llm = None, as_json: AsJson = False) -> None:
+    """Talk to a robot in the terminal: without its page, and whatever hardware it has."""
+    report = Report(as_json=as_json)
+    with failures(report):
+        robot = RobotConfig.load(file, llm=llm)
+        _start(_without(robot, robot.agent_inputs, robot.agent_actions), _Wish(), report)
+
+
+def _start(robot: RobotConfig, wish: _Wish, report: Report) -> None:
+    """Run a robot to its end, and leave with the exit code that it deserves."""
+    typed = not wish.say and sys.stdin is not None and sys.stdin.isatty()
+    body = load_actuators(robot.agent_actions)
+    parts = _Parts(switch_of(robot), body, _inputs(robot, wish))
+    try:
+        failed = finish(_live(robot, parts, wish, report))
+    except KeyboardInterrupt:
+        if not typed:
+            raise
+        failed = 0  # as the person was told, this is how it ends
     if failed and not typed:
         raise typer.Exit(WORLD_FAILED)
 
@@ -110,7 +121,7 @@ def _address(text: str) -> tuple[str, int | None]:
 
 async def _live(robot: RobotConfig, parts: _Parts, wish: _Wish, report: Report) -> int:
     """Run a robot to its end; how often something failed."""
-    if not wish.say and sys.stdin is None and not wish.has_page:  # pyright: ignore[reportUnnecessaryComparison] - under `<&-`
+    if not wish.say and sys.stdin is None and not wish.page:  # pyright: ignore[reportUnnecessaryComparison] - under `<&-`
         raise ConfigError("standard input is closed, so nothing can be typed; use --say TEXT")
     inbox = Inbox()
     observers = [report.event]
@@ -125,13 +136,14 @@ async def _live(robot: RobotConfig, parts: _Parts, wish: _Wish, report: Report) 
             await stack.enter_async_context(memory)
         brain = await stack.enter_async_context(guarded(robot, parts.switch))
         await stack.enter_async_context(parts.body)
-        if wish.has_page:
+        if wish.page:
             from reflexarc.web import MOST_TICKS, Page, PageServer  # most commands do without
 
             past = await _past(memory, MOST_TICKS, report)
             page = Page(robot.name, vocabulary_of(robot), parts.switch, past)
             observers.append(page.observe)
-            server = PageServer(page, inbox.say, memory, host=wish.host, port=wish.port)
+            host, port = wish.page
+            server = PageServer(page, inbox.say, memory, host=host, port=port)
             await stack.enter_async_context(server)
             await _show(server.url, wish, report)
         gc.freeze()  # a pass over all that was imported stops the event loop for 30 ms (measured)
@@ -140,7 +152,7 @@ async def _live(robot: RobotConfig, parts: _Parts, wish: _Wish, report: Report) 
             Prompt.for_robot(robot),
             hertz=robot.hertz,
             history_length=robot.cortex_llm.history_length,
-            inputs=[*parts.inputs, *([inbox] if wish.has_page else [])],
+            inputs=[*parts.inputs, *([inbox] if wish.page else [])],
             observe=observe,
             actuator=parts.body,
             memory=memory,
@@ -220,13 +232,12 @@ def _with_what_is_here(robot: RobotConfig, report: Report, *, simulate: bool) ->
 
     Without `simulate` that is refused.
     """
-    absent = {each.type for each in robot.agent_inputs if not knows_input(each.type)} | {
-        f"{each.llm_label} by {each.connector}"
-        for each in robot.agent_actions
-        if not knows_connector(each.connector)
-    }
-    if not absent:
+    inputs = [each for each in robot.agent_inputs if not knows_input(each.type)]
+    actions = [each for each in robot.agent_actions if not knows_connector(each.connector)]
+    if not (inputs or actions):
         return robot
+    absent = {each.type for each in inputs}
+    absent |= {f"{each.llm_label} by {each.connector}" for each in actions}
     names = ", ".join(sorted(absent))
     if not simulate:
         raise ConfigError(
@@ -234,9 +245,16 @@ def _with_what_is_here(robot: RobotConfig, report: Report, *, simulate: bool) ->
             "add --simulate to use the console in its place"
         )
     report.say(f"[yellow]Simulated on the console:[/] {escape(names)}")
-    actions = (
-        each if knows_connector(each.connector) else each.model_copy(update={"connector": None})
+    return _without(robot, inputs, actions)
+
+
+def _without(
+    robot: RobotConfig, inputs: Sequence[Plugin], actions: Sequence[AgentAction]
+) -> RobotConfig:
+    """The robot without these inputs, and with these actions only shown."""
+    shown = (
+        each.model_copy(update={"connector": None}) if each in actions else each
         for each in robot.agent_actions
     )
-    inputs = (each for each in robot.agent_inputs if knows_input(each.type))
-    return robot.model_copy(update={"agent_actions": tuple(actions), "agent_inputs": tuple(inputs)})
+    heard = (each for each in robot.agent_inputs if each not in inputs)
+    return robot.model_copy(update={"agent_actions": tuple(shown), "agent_inputs": tuple(heard)})
