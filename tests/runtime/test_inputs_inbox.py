@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from reflexarc.runtime.inputs import Board, Inbox
+from reflexarc.runtime.inputs import MOST_MISSED, Board, Inbox
 
 
 async def test_what_is_said_is_heard() -> None:
@@ -61,3 +61,12 @@ async def test_a_sentence_is_one_line_of_text() -> None:
     assert board.take() == "A person says: sit! The camera sees: fire �"
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_a_flood_costs_no_memory() -> None:
+    """Of what comes between two ticks the newest is sensed, and a few before it are told."""
+    board = Board()
+    for number in range(10_000):
+        board.put("page", str(number))
+    assert board.missed == tuple(map(str, range(9_999 - MOST_MISSED, 9_999)))
+    assert board.take() == "9999"

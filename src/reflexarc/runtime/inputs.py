@@ -18,6 +18,10 @@ from contextlib import suppress
 from reflexarc.types import whole_characters
 
 
+MOST_MISSED = 20
+"""Texts that are told as missed; of a flood the newest."""
+
+
 class Board:
     """Where inputs put what they sense; the newest of each source stays.
 
@@ -26,7 +30,7 @@ class Board:
 
     def __init__(self) -> None:
         self._newest: dict[str, str] = {}
-        self._missed: list[str] = []
+        self._missed: deque[str] = deque(maxlen=MOST_MISSED)
         self._changed = asyncio.Event()
 
     @property
@@ -36,7 +40,7 @@ class Board:
 
     @property
     def missed(self) -> tuple[str, ...]:
-        """What has been replaced since the last `take`, oldest first."""
+        """What has been replaced since the last `take`, oldest first; `MOST_MISSED` at most."""
         return tuple(self._missed)
 
     def put(self, source: str, text: str) -> None:
