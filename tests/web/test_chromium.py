@@ -113,6 +113,7 @@ def test_what_is_typed_is_done_before_its_eyes(spot: str, watched: Watched) -> N
     assert "OnboardLLM" in rows(page, "done")[0]
     assert "spot" in page.locator("#telling").inner_text()
     assert "sit" in (page.locator("#robot").get_attribute("aria-label") or "")
+    page.locator(".parts > summary").click()
     part = page.locator("[data-part=system]")
     part.locator("summary").click()
     expect(part).to_contain_text("robot dog")
@@ -243,7 +244,7 @@ def test_a_failover_and_a_switch_are_shown(tmp_path: Path, watched: Watched) -> 
             assert "LlamaLLM" in rows(page, "done")[0]
             first = page.locator("[data-member=MistralLLM]")
             expect(first).to_have_attribute("data-state", "open")
-            expect(first).to_contain_text("resting")
+            expect(first).to_contain_text("left alone")
             expect(page.locator("[data-member=LlamaLLM]")).to_have_attribute(
                 "data-answered", "true"
             )

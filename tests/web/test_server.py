@@ -68,8 +68,9 @@ async def test_who_comes_late_sees_the_tick_under_way_and_the_past() -> None:
         await asyncio.sleep(0.05)
         async with http.get(f"{stage.url}/events") as response:
             [hello] = await until(shown(response), "hello")
-    assert hello["now"] == []
+    assert [each["event"] for each in hello["now"]][-1] == "done"  # all of it, until the next one
     [tick] = hello["ticks"]
+    assert tick["at"] == hello["now"][0]["at"]
     assert tick["sensed"] == "A person says: go"
     assert tick["text"] == "a"
     assert [each["value"] for each in tick["actions"]] == ["sit", "walk"]

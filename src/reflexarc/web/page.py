@@ -62,7 +62,6 @@ class Page:
                 return
             case TickEnded(record=record):
                 self._past.append(record.to_dict())
-                self._now = []
                 return
             case TickStarted():
                 self._started = self._clock()

@@ -3,7 +3,7 @@
 import { byId, make } from "./dom.js";
 import { post } from "./stream.js";
 
-const STATES = { closed: "ready", open: "resting", "half-open": "on trial" };
+const STATES = { closed: "standing by", open: "left alone", "half-open": "being tried" };
 
 /** The switch `#brain`, and the list `#members` of who is in the chosen brain. */
 export class Brains {
@@ -25,7 +25,7 @@ export class Brains {
   show(brains, brain, isNew = false) {
     if (isNew) this.answered = null;
     if (isNew || brain === this.brain) this.#say(isNew ? "" : this.note.textContent);
-    else this.#say("from the next tick");
+    else this.#say("asked from the next tick on");
     this.brains = brains;
     this.brain = brain;
     const names = brains.map((each) => each.name).join("\n");
@@ -33,6 +33,12 @@ export class Brains {
     this.names = names;
     this.select.value = brain;
     this.select.disabled = brains.length < 2;
+    this.#list();
+  }
+
+  /** @param {boolean} isConnected whether what is shown is how things are */
+  connected(isConnected) {
+    this.isConnected = isConnected;
     this.#list();
   }
 
@@ -57,7 +63,7 @@ export class Brains {
     this.#say("…");
     try {
       await post("brain", { brain: value });
-      this.#say("from the next tick");
+      this.#say("asked from the next tick on");
     } catch (error) {
       this.select.value = this.brain;
       this.#say(error.message, true);
@@ -72,7 +78,7 @@ export class Brains {
   #list() {
     const members = this.brains.find((each) => each.name === this.brain)?.members ?? [];
     const last = this.#last(members);
-    byId("members").replaceChildren(...members.map((each) => memberOf(each, each === last)));
+    byId("members").replaceChildren(...members.map((each) => memberOf(each, each === last, this.isConnected)));
   }
 
   /** Who has answered last; a server may call its model otherwise, which matters where two are alike. */
@@ -83,14 +89,14 @@ export class Brains {
   }
 }
 
-function memberOf({ name, model, state }, isLast) {
-  const data = { "data-member": name, "data-state": state, "data-answered": isLast };
+function memberOf({ name, model, state }, isLast, isConnected) {
+  const words = isLast && state === "closed" ? "answered last" : STATES[state] ?? state;
+  const data = { "data-member": name, "data-state": isConnected ? state : "", "data-answered": isLast };
   return make("li", { class: "member", ...data },
     make("span", { class: "dot", "aria-hidden": "true" }),
     make("span", { class: "member-who" },
-      make("span", { class: "member-name" }, name), make("span", { class: "member-model" }, model ?? ""),
-      ...(isLast ? [make("span", { class: "member-last" }, "answered last")] : [])),
-    make("span", { class: "member-state" }, STATES[state] ?? state));
+      make("span", { class: "member-name" }, name), make("span", { class: "member-model" }, model ?? "")),
+    make("span", { class: "member-state" }, isConnected ? words : "unknown"));
 }
 
 function optionOf({ name, label }) {

@@ -97,5 +97,8 @@ export function counted(count, one, many = `${one}s`) {
  */
 export function clock(iso) {
   const at = new Date(iso);
-  return Number.isNaN(at.getTime()) ? "" : at.toLocaleTimeString("en-GB");
+  if (Number.isNaN(at.getTime())) return "";
+  const isToday = at.toDateString() === new Date().toDateString();
+  const day = isToday ? "" : `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} `;
+  return day + at.toLocaleTimeString("en-GB");
 }

@@ -2,19 +2,21 @@
 
 import { Brains } from "./brains.js";
 import { byId } from "./dom.js";
+import { isFeeling } from "./faces.js";
 import { History } from "./history.js";
 import { SayBox } from "./say.js";
 import { Stage } from "./stage.js";
 import { get, listen } from "./stream.js";
-import { apply, begin, OF_THE_ROBOT, recalled, told } from "./tick.js";
+import { apply, begin, lastMoment, OF_THE_ROBOT, recalled, told } from "./tick.js";
 import { Timeline } from "./timeline.js";
 
 const MOST_TICKS = 200; // kept on the page
 const MOST_PROMPTS = 20; // of them, with the whole prompt
+const PAGE_OF_TICKS = 50; // that the server gives at once
 const CONNECTION = { connecting: "connecting", live: "live", lost: "lost, trying again" };
 
 const stage = new Stage();
-const sayBox = new SayBox();
+const sayBox = new SayBox(() => choose(null));
 const brains = new Brains();
 const timeline = new Timeline(() => {
   choose(null);
@@ -27,12 +29,16 @@ let ticks = []; // that have ended, oldest first
 let current = null; // under way, or the last one
 let chosen = null; // to be shown; none is the current one
 let hasOlder = false;
+let isLoading = false; // older ones
 
 const HANDLERS = {
   hello: greet,
   brains: (event) => brains.show(event.brains, event.brain),
   sensed: beginTick,
-  error: (event) => (OF_THE_ROBOT.has(event.kind) || !current ? notice(event) : advance(event)),
+  error: (event) => {
+    if (event.kind === "actuator" && event.action) stage.fail(event.action);
+    (OF_THE_ROBOT.has(event.kind) || !current ? notice : advance)(event);
+  },
   text: advance,
   action: (event) => {
     stage.act(event);
@@ -47,23 +53,37 @@ const HANDLERS = {
 listen("events", (event) => HANDLERS[event.event]?.(event), (state) => {
   byId("connection").dataset.state = state;
   byId("connection").textContent = CONNECTION[state];
+  timeline.connected(state === "live");
+  brains.connected(state === "live");
+  if (state === "live") sayBox.complain("");
+});
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && chosen) choose(null);
 });
 byId("notice-close").addEventListener("click", () => (byId("notice").hidden = true));
 
 function greet(event) {
+  const watched = new Map(robot.name === event.robot.name ? ticks.map((tick) => [tick.id, tick]) : []);
   robot = event.robot;
-  ticks = event.ticks.slice(-MOST_TICKS).map(recalled);
-  current = chosen = null;
-  hasOlder = ticks.length > 0 && ticks.length < MOST_TICKS;
+  ticks = event.ticks.slice(-MOST_TICKS).map((record) => {
+    const known = watched.get(record.id);
+    return known?.at === record.at ? known : recalled(record);
+  });
+  current = null;
+  if (!ticks.includes(chosen)) chosen = null;
+  hasOlder = event.ticks.length >= PAGE_OF_TICKS;
   document.title = `${robot.name} · reflexarc`;
   byId("name").textContent = robot.name;
   byId("notice").hidden = true;
   sayBox.address(robot.name);
+  const can = robot.actions.flatMap(({ values, type }) => (isFeeling(type) ? [] : values ?? []));
+  byId("can").textContent = can.length ? ` ${robot.name} can: ${can.join(", ")}.` : "";
   brains.show(event.brains, event.brain, true);
   const [sensed, ...rest] = event.now;
   if (sensed) {
     current = begin(sensed);
     for (const each of rest) apply(current, each);
+    current.since -= 1000 * lastMoment(current);
     if (!current.running) keepCurrent();
   }
   const last = current ?? ticks.at(-1);
@@ -89,6 +109,7 @@ function advance(event) {
   if (wasRunning && !current.running) {
     keepCurrent();
     brains.answer(current.provider, current.model);
+    stage.end(current.actions);
     byId("telling").textContent = told(current, robot);
   } else if (!current.running) {
     history.update(current);
@@ -120,23 +141,25 @@ function chooseAndShow(tick) {
 function show() {
   const shown = chosen ?? current ?? ticks.at(-1) ?? null;
   timeline.show(shown, chosen === null);
-  history.show(ticks, shown, hasOlder && ticks[0]?.id != null);
+  history.show(ticks, shown, hasOlder && ticks.length < MOST_TICKS && ticks[0]?.id != null);
 }
 
 async function loadOlder() {
-  const button = byId("older");
-  button.disabled = true;
+  if (isLoading) return;
+  isLoading = true; // a disabled button would lose the focus
   try {
     const before = ticks[0].id;
     const { ticks: older } = await get(`ticks?before=${encodeURIComponent(before)}`);
     if (ticks[0]?.id !== before) return; // there was a hello meanwhile
     ticks = [...older.map(recalled), ...ticks].slice(-MOST_TICKS);
-    hasOlder = older.length > 0 && ticks.length < MOST_TICKS;
+    hasOlder = older.length >= PAGE_OF_TICKS && ticks.length < MOST_TICKS;
+    const shown = byId("history").children.length;
     show();
+    byId("history").children[shown]?.firstChild.focus();
   } catch (error) {
     notice({ kind: "history", message: error.message });
   } finally {
-    button.disabled = false;
+    isLoading = false;
   }
 }
 

@@ -94,6 +94,15 @@ export class Robot {
     this.pose = this.from = this.#goal(0);
   }
 
+  /**
+   * Do not show a move, or end it where it is under way.
+   * @param {string} value
+   */
+  skip(value) {
+    this.waiting = this.waiting.filter((each) => each.value !== value);
+    if (this.timer !== null && this.svg.dataset.move === value) this.#next();
+  }
+
   #next() {
     clearTimeout(this.timer);
     this.isStale = false;

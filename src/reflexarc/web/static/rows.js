@@ -36,13 +36,14 @@ const OUTCOMES = {
  */
 export function rowsOf(tick) {
   const timed = [...attemptRows(tick), ...actionRows(tick), ...textRows(tick)];
-  const order = (row) => row.at_s ?? Infinity;
+  const asked_s = Math.max(0, ...attemptRows(tick).map((row) => row.at_s));
+  const order = (row) => row.at_s ?? (row.kind === "text" ? asked_s : Infinity); // memory has no time of it
   timed.sort((one, other) => order(one) - order(other));
   return [...sensedRows(tick), promptRow(tick), ...timed, ...endRows(tick)];
 }
 
 function sensedRows({ sensed, missed }) {
-  const note = "given up: the tick before was still running";
+  const note = "not asked about: the tick before was still running";
   const row = { key: "sensed", kind: "sensed", tone: "plain", title: "Sensed", value: sensed, at_s: 0 };
   return [
     row,
@@ -85,7 +86,7 @@ function attemptRows({ attempts }) {
       key: `attempt${index}`,
       kind: "attempt",
       tone: isOvertaken ? "plain" : next === IDLE ? "bad" : "warn",
-      title: isOvertaken ? `${who} was overtaken` : `${who} failed`,
+      title: isOvertaken ? `${who} was overtaken` : outcome === "resting" ? `${who} was not asked:` : `${who} failed:`,
       value: isOvertaken ? "" : outcome.replaceAll("_", " "),
       note: [message, nextText(provider, next)].filter(Boolean).join("\n"),
       from_s: Math.max(0, asked_s - elapsed_s),
@@ -138,14 +139,16 @@ function endRows(tick) {
   return rows;
 }
 
-function factsOf({ first_action_s, total_s, provider, model, usage }) {
+function factsOf({ first_action_s, total_s, provider, model, usage, text }) {
+  const isAsked = Boolean(text || usage); // else all of it was decided without the language model
   const facts = {
     "first action": first_action_s === null ? "none" : duration(first_action_s),
-    all: duration(total_s),
+    "whole answer": duration(total_s),
     brain: [provider || "nobody", model].filter(Boolean).join(" "),
+    "language model": provider === IDLE || !provider || isAsked ? undefined : "not needed",
     "tokens read": usage?.prompt_tokens,
-    "from cache": usage?.cached_tokens,
-    written: usage?.completion_tokens,
+    "of them from cache": usage?.cached_tokens,
+    "tokens written": usage?.completion_tokens,
   };
   return Object.entries(facts)
     .filter(([, fact]) => fact !== null && fact !== undefined)

@@ -7,7 +7,9 @@ const MOST_SENTENCES = 50;
 
 /** The form `#say-form`: Enter sends, the arrows up and down bring own sentences back. */
 export class SayBox {
-  constructor() {
+  /** @param {() => void} said called when a sentence has been heard */
+  constructor(said) {
+    this.hasSaid = said;
     this.input = byId("say");
     this.error = byId("say-error");
     this.said = [];
@@ -29,18 +31,24 @@ export class SayBox {
     this.input.placeholder = `Say something to ${robot}…`;
   }
 
+  /** @param {string} words what is wrong; none if nothing */
+  complain(words) {
+    this.error.textContent = words;
+  }
+
   async #send() {
     const text = this.input.value.trim();
     this.input.focus();
     if (!text || this.isSending) return;
     this.isSending = true;
-    this.error.textContent = "";
+    this.complain("");
     try {
       await post("say", { text });
       this.#remember(text);
+      this.hasSaid();
       if (this.input.value.trim() === text) this.input.value = "";
     } catch (error) {
-      this.error.textContent = error.message;
+      this.complain(error.message);
     } finally {
       this.isSending = false;
     }

@@ -31,7 +31,18 @@ export class Stage {
   /** A tick begins: what was said and done before is past. */
   begin() {
     this.robot.interrupt();
-    this.bubble.classList.add("past");
+    this.bubble.classList.add("stale");
+  }
+
+  /**
+   * A tick has ended: who has not spoken in it is silent, and what was refused instead of a move is told.
+   * @param {Array<{type: string, value: string, outcome: string}>} actions
+   */
+  end(actions) {
+    if (this.bubble.classList.contains("stale")) this.bubble.hidden = true;
+    const moves = actions.filter(({ type }) => type !== this.speech && !isFeeling(type));
+    const refused = moves.find(({ outcome }) => outcome === "refused");
+    if (refused && moves.every(({ outcome }) => outcome !== "done")) this.#showSign(`${refused.value}: refused`, false);
   }
 
   /**
@@ -45,20 +56,29 @@ export class Stage {
   }
 
   /**
+   * An action could not be performed after all.
+   * @param {{value: string}} action
+   */
+  fail({ value }) {
+    this.robot.skip(value);
+    this.#showSign(`${value}: not performed`, false);
+  }
+
+  /**
    * Stand there as after these actions, without performing them.
    * @param {Array<{type: string, value: string, outcome?: string}>} actions
    */
   settle(actions) {
     for (const action of actions) if ((action.outcome ?? "done") === "done") this.act(action);
     this.robot.hurry();
-    this.bubble.classList.add("past");
+    this.bubble.classList.add("stale");
   }
 
   #speak(text) {
-    const before = this.bubble.classList.contains("past") ? "" : this.bubble.textContent;
+    const before = this.bubble.classList.contains("stale") ? "" : this.bubble.textContent;
     this.bubble.textContent = [before, text].filter(Boolean).join(" ").slice(-LONGEST_SPEECH);
     this.bubble.hidden = false;
-    this.bubble.classList.remove("past");
+    this.bubble.classList.remove("stale");
     this.bubble.scrollTop = before ? this.bubble.scrollHeight : 0;
     this.bubble.tabIndex = this.bubble.scrollHeight > this.bubble.clientHeight ? 0 : -1;
   }

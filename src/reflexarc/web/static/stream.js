@@ -2,6 +2,8 @@
 
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 10000;
+const LONGEST_WAIT_MS = 10000;
+const HIDDEN_MS = 5000; // a page that nobody sees gives its connection back: browsers have six for a robot
 
 /**
  * Listen to the robot's events for ever. A connection that breaks is opened again: by the browser,
@@ -12,9 +14,11 @@ const LAST_RETRY_MS = 10000;
  */
 export function listen(address, receive, tell) {
   let retryMs = FIRST_RETRY_MS;
+  let source = null;
+  let timer = null;
 
   function open() {
-    const source = new EventSource(address);
+    source = new EventSource(address);
     source.onopen = () => {
       retryMs = FIRST_RETRY_MS;
       tell("live");
@@ -23,11 +27,22 @@ export function listen(address, receive, tell) {
     source.onerror = () => {
       tell("lost");
       if (source.readyState !== EventSource.CLOSED) return;
-      setTimeout(open, retryMs);
+      timer = setTimeout(open, retryMs);
       retryMs = Math.min(2 * retryMs, LAST_RETRY_MS);
     };
   }
 
+  function close() {
+    clearTimeout(timer);
+    source?.close();
+    source = null;
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(timer);
+    if (document.hidden) timer = setTimeout(close, HIDDEN_MS);
+    else if (source === null || source.readyState === EventSource.CLOSED) open();
+  });
   tell("connecting");
   open();
 }
@@ -58,7 +73,7 @@ export async function get(address) {
 async function request(address, options) {
   let response;
   try {
-    response = await fetch(address, options);
+    response = await fetch(address, { signal: AbortSignal.timeout(LONGEST_WAIT_MS), ...options });
   } catch {
     throw new Error("The robot does not answer. Try again when the connection is live.");
   }

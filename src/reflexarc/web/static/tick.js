@@ -7,7 +7,6 @@
  * beyond `MOST_ACTIONS`), and `running`.
  */
 
-import { isFeeling } from "./faces.js";
 
 /** Characters kept of one text of a tick. */
 export const LONGEST_TEXT = 20000;
@@ -19,7 +18,6 @@ export const MOST_ACTIONS = 200;
 export const OF_THE_ROBOT = new Set(["input", "storage"]);
 
 const LONGEST_SENTENCE = 500;
-const VERBS = { be: "is", have: "has", go: "goes", do: "does" };
 
 /**
  * A tick as the server remembers it, no longer than what is kept here.
@@ -60,6 +58,7 @@ export function begin(event) {
     usage: null,
     reason: "",
     error: null,
+    since: performance.now(),
     running: true,
   };
 }
@@ -157,30 +156,15 @@ export function lastMoment({ total_s, text_to_s, actions, attempts }) {
  * One sentence about a tick, for who listens to the page.
  * @param {Object} tick that has ended
  * @param {{name: string, speech: ?string}} robot
- * @returns {string} such as "spot sits, happy: “Okay!”"
+ * @returns {string} such as "spot: sit, happy. “Okay!”"
  */
 export function told({ actions, error, reason }, { name, speech }) {
   const done = actions.filter(({ outcome }) => outcome === "done");
+  const not = actions.filter(({ outcome }) => outcome !== "done");
+  const undone = not.map((each) => ` (${each.value || each.type} ${each.outcome}: ${each.reason})`).join("");
   const words = done.filter(({ type }) => type === speech).map(({ value }) => `“${value}”`).join(" ");
-  const deeds = done.filter(({ type }) => type !== speech).map(deedText).join(", ");
+  const deeds = done.filter(({ type }) => type !== speech).map(({ value }) => value).join(", ");
   const why = [error?.message, reason].filter(Boolean).map((each) => ` (${each})`).join("");
-  const does = deeds || (words ? "speaks" : "does nothing");
-  return `${name} ${does}${words && ": "}${words}${why}`.slice(0, LONGEST_SENTENCE);
-}
-
-function deedText({ type, value }, place) {
-  const isFirst = place === 0;
-  if (type.startsWith("move")) return isFirst ? thirdPerson(value) : value;
-  if (isFeeling(type)) return isFirst ? `shows ${value}` : value;
-  return isFirst ? `does ${type} ${value}` : `${type} ${value}`;
-}
-
-function thirdPerson(words) {
-  const [verb, ...rest] = words.split(/[\s_]+/);
-  return [VERBS[verb] ?? regular(verb), ...rest].join(" ");
-}
-
-function regular(verb) {
-  if (/(s|x|z|ch|sh)$/.test(verb)) return `${verb}es`;
-  return /[^aeiou]y$/.test(verb) ? `${verb.slice(0, -1)}ies` : `${verb}s`;
+  const did = [deeds, words].filter(Boolean).join(". ") || "nothing";
+  return `${name}: ${did}${undone}${why}`.slice(0, LONGEST_SENTENCE);
 }

@@ -25,7 +25,6 @@ export class Timeline {
    * @param {boolean} isLive whether this is the current tick, not one that was chosen
    */
   show(tick, isLive) {
-    if (tick !== this.tick) this.since = performance.now();
     this.tick = tick;
     this.isLive = isLive;
     this.frame ??= requestAnimationFrame(() => {
@@ -34,11 +33,17 @@ export class Timeline {
     });
   }
 
+  /** @param {boolean} isConnected whether what is shown is how things are */
+  connected(isConnected) {
+    this.isConnected = isConnected;
+    this.#tellState();
+  }
+
   #render() {
     const { tick } = this;
     byId("live").hidden = this.isLive;
     byId("timeline-empty").hidden = tick !== null;
-    byId("tick-title").textContent = titleOf(tick);
+    byId("tick-title").textContent = titleOf(tick, this.isLive);
     this.list.dataset.tick = tick?.id ?? "";
     this.list.dataset.state = tick === null ? "empty" : tick.running ? "running" : "ended";
     this.#tellState();
@@ -62,17 +67,18 @@ export class Timeline {
   #tellState() {
     const { tick } = this;
     const state = byId("tick-state");
-    const seconds = ((performance.now() - this.since) / 1000).toFixed(1);
-    if (!tick) state.textContent = "";
-    else if (tick.running) state.textContent = `thinking · ${seconds} s`;
-    else state.textContent = this.isLive ? clock(tick.at) : `${clock(tick.at)}, past`;
-    state.classList.toggle("running", Boolean(tick?.running));
+    const seconds = ((performance.now() - tick?.since) / 1000).toFixed(1);
+    const isThinking = Boolean(tick?.running) && this.isConnected;
+    if (!tick) write(state, "");
+    else if (isThinking) write(state, `thinking · ${seconds} s`);
+    else write(state, tick.running ? "how it went on is not known" : clock(tick.at));
+    state.classList.toggle("running", isThinking);
   }
 }
 
-function titleOf(tick) {
-  if (tick?.number) return `Tick ${tick.number}`;
-  return tick?.id ? `Remembered tick ${tick.id}` : "This tick";
+function titleOf(tick, isLive) {
+  if (!isLive) return "Past tick";
+  return tick && !tick.running ? "Last tick" : "This tick";
 }
 
 function newRow({ text, parts, facts }) {
@@ -85,7 +91,7 @@ function newRow({ text, parts, facts }) {
       make("span", { class: "row-note", dir: "auto" })),
     make("div", { class: "track", "aria-hidden": "true" }, make("span", { class: "track-bar" })));
   if (text !== undefined) row.append(scrolling("What the model writes", { class: "written" }));
-  if (parts) row.append(make("div", { class: "parts" }));
+  if (parts) row.append(foldable("parts"));
   if (facts) row.append(make("dl", { class: "facts" }));
   return row;
 }
@@ -99,8 +105,8 @@ function fillRow(row, { kind, tone, title, value = "", note = "", ...rest }, sca
   write(part(".row-title"), title);
   write(part(".row-value"), value);
   write(part(".row-note"), note);
-  if (text !== undefined) atEnd(part(".written"), () => write(part(".written"), text));
-  if (parts) fillParts(part(".parts"), parts);
+  if (text !== undefined) atEnd(part(".written"), () => write(part(".written"), text.trim()));
+  if (parts) fillParts(part(".parts > div"), parts);
   if (facts) part(".facts").replaceChildren(...facts.map(newFact));
   part(".track").hidden = at_s === undefined || !scale_s;
   if (part(".track").hidden) return;
@@ -123,6 +129,14 @@ function fillParts(box, parts) {
     bar.firstChild.style.setProperty("--to", percent(text.length, all));
     write(element.querySelector("pre"), text.slice(0, LONGEST_TEXT) || "(empty)");
   });
+}
+
+/** The parts of the prompt, folded until the watcher wants them; the choice holds for every tick. */
+function foldable(name) {
+  const box = make("details", { class: name }, make("summary", {}, "What it was told"), make("div", {}));
+  box.open = KEPT_OPEN.has(name);
+  box.addEventListener("toggle", () => (box.open ? KEPT_OPEN.add(name) : KEPT_OPEN.delete(name)));
+  return box;
 }
 
 function newPart({ name }) {
