@@ -540,7 +540,8 @@ def test_standard_input_that_is_closed_is_told(robot: Path) -> None:
     )
     assert (result.stdout, result.returncode) == ("", 2)
     assert result.stderr == (
-        "config: standard input is closed, so nothing can be typed; use --say TEXT\n"
+        "config: standard input is closed, so nothing can be typed; "
+        "`reflexarc run` takes --say TEXT\n"
     )
 
 

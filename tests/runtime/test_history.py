@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -99,6 +100,7 @@ async def test_the_older_half_goes_once_it_is_summarised() -> None:
     for number in range(1, 4):
         history.add(tick(number))
     history.shorten(llm, kept.keep)
+    await asyncio.sleep(0)  # it has begun
     history.add(tick(4))
     history.shorten(llm, kept.keep)  # one is being written already
     assert told(history) == ["s1", "s2", "s3", "s4"], "no turn is lost while it is written"
@@ -118,15 +120,65 @@ async def test_the_older_half_goes_once_it_is_summarised() -> None:
     await history.aclose()
 
 
-async def test_a_summary_that_fails_costs_its_ticks_only() -> None:
-    """They are in the memory; what was told before stays."""
+async def test_a_summary_that_fails_is_tried_again() -> None:
+    """Its ticks stay; in the end they go, and what was told before stays."""
     history, kept = History(1), Kept()
     history.fill(Past("They met.", 7, (tick(6), tick(8))))
     history.add(tick(9))
-    history.shorten(ScriptedLLM(Turn(failure=ServerError("down"))), kept.keep)
-    await settled(history)
-    assert told(history) == ["WHAT HAPPENED BEFORE:\nThey met.", "s9"]
+    down = ScriptedLLM[Any](Turn(failure=ServerError("down")), Turn(answer=PlainText(text="")))
+    for number in range(10, 14):
+        history.shorten(down, kept.keep)
+        await asyncio.sleep(0.01)
+        assert told(history)[0] == "WHAT HAPPENED BEFORE:\nThey met."
+        assert len(told(history)) == 1 + min(2, number - 8), "no more than twice as many"
+        history.add(tick(number))
+    history.shorten(down, kept.keep)
+    assert told(history) == ["WHAT HAPPENED BEFORE:\nThey met.", "s13"]
     assert kept == []
+    assert [len(asked.prompt.situation.split("It sensed")) - 1 for asked in down.asked] == [
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
+async def test_a_long_past_is_told_piece_by_piece() -> None:
+    """What had no summary when the robot ended is summarised at its next start."""
+    history, kept = History(4), Kept()
+    history.fill(Past("", 0, tuple(tick(number) for number in range(1, 121))))
+    assert told(history) == [f"s{number}" for number in range(113, 121)]
+    llm = writing("first", "second", "third")
+    history.shorten(llm, kept.keep)
+    await settled(history)
+    assert [last for _, last in kept] == [50, 100, 118]
+    assert told(history) == ["WHAT HAPPENED BEFORE:\nthird", "s119", "s120"]
+
+
+async def test_a_summary_gives_way_to_a_question() -> None:
+    """A server with one slot answers the tick; the writing begins again after it."""
+    history, kept = History(1), Kept()
+    for number in (1, 2):
+        history.add(tick(number))
+    llm = writing("They met.", duration_s=0.02)
+    history.shorten(llm, kept.keep)
+    await asyncio.sleep(0)
+    await history.pause()
+    assert llm.asked[0].ended == "closed"
+    assert told(history) == ["s1", "s2"]
+    history.shorten(llm, kept.keep)
+    await settled(history)
+    assert told(history) == ["WHAT HAPPENED BEFORE:\nThey met.", "s2"]
+
+
+async def test_a_tick_that_is_not_on_disk_does_not_hide_a_summary() -> None:
+    """It is kept as telling of the last one that is."""
+    history, kept = History(1), Kept()
+    for each in (tick(1), replace(tick(2), id=None), tick(3)):
+        history.add(each)
+    history.shorten(writing("They met."), kept.keep)
+    await settled(history)
+    assert kept == [("They met.", 1)]
 
 
 async def test_a_long_summary_is_cut() -> None:

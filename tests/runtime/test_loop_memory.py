@@ -20,7 +20,9 @@ SUMMARY = "They met."
 
 
 class Brain(ScriptedLLM[Any]):
-    """A brain that sits, and writes summaries when it is asked for a text."""
+    """A vendor's brain that sits, and writes summaries when it is asked for a text."""
+
+    is_paid = True
 
     def stream(self, prompt: Any, messages: Any = None) -> Any:
         """Sit, or write."""
@@ -91,7 +93,7 @@ async def test_what_no_longer_fits_is_summarised(tmp_path: Path) -> None:
     for number, shown in enumerate(llm.shown):
         recent = [each for each in shown if each != told]
         assert recent == list("abcdef"[number - len(recent) : number]), "a turn is lost or twice"
-        assert len(recent) == number or shown[0] == told, "turns went without a summary"
+        assert len(recent) in (number, 4) or shown[0] == told, "turns went without a summary"
     again = Brain()
     await run(tmp_path / "m", again, "g")
     [[first, *recent]] = again.shown

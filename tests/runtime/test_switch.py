@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from reflexarc import Action, Prompt
+from reflexarc import Action, Prompt, Vocabulary
 from reflexarc.config import LLMConfig
 from reflexarc.errors import ConfigError, ServerError, UnavailableError
+from reflexarc.guard import Guard
 from reflexarc.registry import load_llm
 from reflexarc.resilience import Breaker, FailoverLLM
 from reflexarc.runtime.switch import Switch
+from reflexarc.specs import ActionSpec
 from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
+from reflexarc.types import Message
 
 SIT = Action(type="move", value="sit")
 WALK = Action(type="move", value="walk")
@@ -138,3 +141,47 @@ async def test_each_of_a_chain_may_be_asked_alone() -> None:
             assert await did(switch) == ["walk"]
             switch.choose("b")
             assert await did(switch) == ["sit"]
+
+
+async def test_each_is_shown_as_much_of_the_past_as_it_is_to_be() -> None:
+    """One with the longest history all, others what is their own; a summary stays but for none."""
+    long, short, none = Brain(), Brain(), Brain()
+    lengths = {"long": 5, "short": 1, "none": 0}
+    past = (Message("system", "before"), *[Message("user", "u"), Message("assistant", "a")] * 6)
+    async with Switch[Any]({"long": long, "short": short, "none": none}, lengths) as switch:
+        assert switch.history_length == 5
+        for name in lengths:
+            switch.choose(name)
+            await switch.ask(Prompt(situation="go", history=past))
+    shown = [len(each.asked[0].prompt.history) for each in (long, short, none)]
+    assert shown == [13, 3, 0]
+
+
+async def test_choosing_back_and_forth_prepares_each_once() -> None:
+    """A person who plays with the switch piles nothing up."""
+
+    class Slow(Brain):
+        opened = 0
+
+        async def open(self) -> None:
+            self.opened += 1
+            await asyncio.sleep(0.05)
+
+    one, two = Slow(), Slow()
+    async with Switch[Any]({"1": one, "2": two}) as switch:
+        for _ in range(50):
+            switch.choose("2")
+            switch.choose("1")
+        await asyncio.sleep(0.1)
+    assert (one.opened, two.opened) == (2, 1)
+
+
+async def test_what_is_around_a_switch_is_what_is_chosen() -> None:
+    """Whether it is on board, and paid for, is asked when it matters."""
+    cloud, board = Brain(), Brain()
+    cloud.is_paid, board.is_on_board = True, True
+    async with Switch[Any]({"cloud": cloud, "board": board}) as switch:
+        guard = Guard(switch, vocabulary=Vocabulary([ActionSpec("move", ("sit",))]))
+        assert (guard.is_paid, guard.is_on_board) == (True, False)
+        switch.choose("board")
+        assert (guard.is_paid, guard.is_on_board) == (False, True)

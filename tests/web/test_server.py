@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
 
-from reflexarc.errors import ConfigError
+from reflexarc import Prompt
+from reflexarc.errors import ConfigError, StorageError
+from reflexarc.memory import Tick
+from reflexarc.runtime.events import Failed, Remembered, TickEnded, TickStarted
 from reflexarc.testing import ScriptedLLM, Turn
-from reflexarc.types import ActionRefused, TextDelta
+from reflexarc.types import ActionReady, ActionRefused, TextDelta
 from reflexarc.web import PageServer
 from tests.web.conftest import SIT, WALK, Stage, acting, shown, staged, until
 
@@ -212,9 +218,10 @@ async def test_a_link_to_the_page_may_be_followed(
 async def test_others_need_the_token() -> None:
     """Where other machines can reach the page, its address has a token, which becomes a cookie."""
     async with staged(host="0.0.0.0") as stage:
-        plain = stage.url.replace("0.0.0.0", "127.0.0.1")
-        whole = stage.server.url.replace("0.0.0.0", "127.0.0.1")
-        assert "?token=" in whole
+        address, _, token = stage.server.url.partition("/?token=")
+        assert socket.gethostname() in address, "what others can use"
+        plain = f"http://127.0.0.1:{address.rpartition(':')[2]}"
+        whole = f"{plain}/?token={token}"
         jar = aiohttp.CookieJar(unsafe=True)  # for addresses, too
         async with aiohttp.ClientSession(cookie_jar=jar) as http:
             for address in (plain, f"{plain}/?token=x", f"{plain}/events", f"{plain}/?token="):
@@ -230,9 +237,15 @@ async def test_others_need_the_token() -> None:
                 assert "SameSite=Strict" in cookie
             async with http.post(f"{plain}/say", json={"text": "sit"}) as answer:
                 assert answer.status == 200
-        token = whole.rpartition("=")[2]
+        evil = f"{plain}//evil.example/?token={token}"
+        async with aiohttp.ClientSession() as http, http.get(evil, allow_redirects=False) as answer:
+            assert answer.headers["Location"] == "/evil.example/"
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Cookie": f"reflexarc-{plain.rpartition(':')[2]}=x",
+        }
         async with (
-            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http,
+            aiohttp.ClientSession(headers=headers) as http,
             http.post(f"{plain}/say", json={"text": "walk"}) as answer,
         ):
             assert answer.status == 200
@@ -325,3 +338,112 @@ async def test_a_slow_watcher_starts_anew(monkeypatch: pytest.MonkeyPatch) -> No
         assert len(watcher._frames) <= 10
         told = await until(events, "hello")
     assert len(told) < 2000
+
+
+async def test_half_an_emoji_is_shown(stage: Stage, http: aiohttp.ClientSession) -> None:
+    """A model may cut one in two; that ends nobody's watching, now or later."""
+    stage.page.observe(TickStarted(1, "\ud83d"))
+    for _ in range(2):
+        async with http.get(f"{stage.url}/events") as response:
+            events = shown(response)
+            [hello] = await until(events, "hello")
+            assert hello["now"][0]["text"] == "\ufffd"
+            stage.page.observe(TextDelta("\ud83d"))
+            [text] = await until(events, "text")
+            assert text["text"] == "\ufffd"
+
+
+async def test_a_tick_gets_its_own_number(stage: Stage) -> None:
+    """However late the memory is, and whatever began meanwhile."""
+    at = datetime.now(UTC)
+    for number in (1, 2):
+        prompt = Prompt(situation=str(number))
+        stage.page.observe(TickStarted(number, str(number), (), prompt, at))
+        stage.page.observe(TickEnded(number, Tick(at, prompt)))
+    stage.page.observe(Remembered(2, 72))
+    stage.page.observe(Remembered(1, 71))
+    hello = json.loads(stage.page.hello())
+    assert [tick["id"] for tick in hello["ticks"]] == [71, 72]
+    assert [event["event"] for event in hello["now"]] == ["sensed"]
+
+
+async def test_what_is_not_of_the_tick_is_not_part_of_it(stage: Stage) -> None:
+    """A sensor or the memory that fails later; and what is long loses text, not actions."""
+    stage.page.observe(TickStarted(1, "a"))
+    stage.page.observe(Failed(OSError("camera gone"), "input"))
+    stage.page.observe(Failed(StorageError("disk full"), "memory"))
+    for _ in range(5000):
+        stage.page.observe(TextDelta("a"))
+    stage.page.observe(ActionReady(SIT, 0, 0.1))
+    now = [event["event"] for event in json.loads(stage.page.hello())["now"]]
+    assert "error" not in now
+    assert len(now) < 5000
+    assert now[-1] == "action"
+
+
+async def test_who_asks_for_nothing_is_shown_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent connection, half a request, a request that has no end: none of them stays."""
+    monkeypatch.setattr("reflexarc.web.door.SAYS_NOTHING_S", 0.2)
+    monkeypatch.setattr("reflexarc.web.server._HEARD_S", 0.2)
+    async with staged() as stage:
+        host = stage.url.removeprefix("http://")
+        endless = (
+            f"POST /say HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            "Content-Length: 99\r\n\r\n{"
+        )
+        for sent, answered in ((b"", b""), (b"GET / HT", b""), (endless.encode(), b" 408 ")):
+            reader, writer = await asyncio.open_connection(*host.split(":"))
+            writer.write(sent)
+            async with asyncio.timeout(5):
+                with suppress(ConnectionResetError):
+                    assert answered in await reader.read()
+            writer.close()
+            with suppress(ConnectionResetError):
+                await writer.wait_closed()
+
+
+async def test_a_crowd_leaves_the_robot_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many connections are held, and no more; who leaves makes room."""
+    monkeypatch.setattr("reflexarc.web.door.MOST_CONNECTIONS", 5)
+    async with staged() as stage, aiohttp.ClientSession() as http:
+        crowd = [await asyncio.open_connection(*stage.url[7:].split(":")) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(aiohttp.ClientError):
+            await http.get(stage.url)
+        for _, writer in crowd:
+            writer.close()
+            await writer.wait_closed()
+        await asyncio.sleep(0.05)
+        async with http.get(stage.url) as answer:
+            assert answer.status == 200
+
+
+async def test_what_is_packed_stays_packed(stage: Stage, http: aiohttp.ClientSession) -> None:
+    """A few bytes that would become many are no JSON."""
+    packed = gzip.compress(b" " * 10_000_000)
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with http.post(f"{stage.url}/say", data=packed[:9000], headers=headers) as answer:
+        assert answer.status == 400
+
+
+async def test_every_reply_is_marked(stage: Stage, http: aiohttp.ClientSession) -> None:
+    """Also those of the library: nothing of it may be framed or run as a script."""
+    for method, path, status in (
+        ("PUT", "/say", 405),
+        ("HEAD", "/events", 405),
+        ("GET", "/x", 404),
+    ):
+        async with http.request(method, f"{stage.url}{path}") as answer:
+            assert answer.status in (status, 404)
+            assert "frame-ancestors" in answer.headers["Content-Security-Policy"]
+
+
+async def test_noise_is_no_news(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """Who does not speak HTTP costs the person at the terminal no page of text."""
+    reader, writer = await asyncio.open_connection(*stage.url[7:].split(":"))
+    writer.write(b"\x16\x03\x01 nonsense\r\n\r\nGET\r\n\r\n")
+    async with asyncio.timeout(5):
+        await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert caplog.records == []

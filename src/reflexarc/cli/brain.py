@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reflexarc.config import LLMConfig, RobotConfig
+from reflexarc.config import RobotConfig
 from reflexarc.errors import ConfigError
 from reflexarc.guard import Guard
 from reflexarc.llm import LLM
@@ -85,24 +85,31 @@ def switch_of(robot: RobotConfig) -> Switch[Any]:
     """
     vocabulary = vocabulary_of(robot)
     llms: dict[str, LLM[Any]] = {}
+    lengths: dict[str, int] = {}
 
-    def add(llm: LLM[Any], name: str) -> None:
-        same = sum(each.partition(" #")[0] == name for each in llms)
-        llms[f"{name} #{same + 1}" if same else name] = llm
+    def add(llm: LLM[Any], name: str, length: int | None) -> None:
+        number, unique = 1, name
+        while unique in llms:
+            number += 1
+            unique = f"{name} #{number}"
+        llms[unique] = llm
+        if length is not None:
+            lengths[unique] = length
 
     for config in (robot.cortex_llm, *robot.brains):
         llm = load_llm(config, actions=vocabulary)
         if not isinstance(llm, FailoverLLM):
-            add(llm, _called(llm, config))
+            add(llm, _called(llm), config.history_length)
             continue
-        add(llm, "FailoverLLM")
-        for alone, inner in zip(llm.each_alone(), llm.llms, strict=True):
-            add(alone, _called(inner, config))
-    return Switch(llms)
+        add(llm, "FailoverLLM", config.history_length)
+        parts = zip(llm.each_alone(), llm.llms, llm.history_lengths, strict=True)
+        for alone, inner, length in parts:
+            add(alone, _called(inner), config.history_length if length is None else length)
+    return Switch(llms, lengths)
 
 
-def _called(llm: LLM[Any], config: LLMConfig) -> str:
-    return f"{llm.name} {getattr(llm, 'model', config.model or '')}".strip()
+def _called(llm: LLM[Any]) -> str:
+    return f"{llm.name} {getattr(llm, 'model', '')}".strip()
 
 
 def vocabulary_of(robot: RobotConfig) -> Vocabulary:

@@ -25,6 +25,9 @@ from reflexarc.memory.place import default_folder, default_memory, memory_of, ne
 LAST = 20
 """Ticks that are shown where nobody says how many."""
 
+MOST = 2**62
+"""The largest number that a tick can have, and then some."""
+
 memory = typer.Typer(no_args_is_help=True, help="What a robot remembers.")
 
 Config = Annotated[
@@ -34,7 +37,9 @@ Robot = Annotated[
     str | None, typer.Option("--robot", metavar="NAME", help="The memory of the robot so named.")
 ]
 File = Annotated[Path | None, typer.Option("--file", metavar="PATH", help="The memory itself.")]
-Last = Annotated[int, typer.Option("--last", metavar="N", min=1, help="So many, the newest.")]
+Last = Annotated[
+    int, typer.Option("--last", metavar="N", min=1, max=MOST, help="So many, the newest.")
+]
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?) ?([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -44,7 +49,8 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 def show(
     last: Last = LAST,
     before: Annotated[
-        int | None, typer.Option("--before", metavar="ID", help="Only ticks before this one.")
+        int | None,
+        typer.Option("--before", metavar="ID", max=MOST, help="Only ticks before this one."),
     ] = None,
     config: Config = None,
     robot: Robot = None,

@@ -122,7 +122,9 @@ def _address(text: str) -> tuple[str, int | None]:
 async def _live(robot: RobotConfig, parts: _Parts, wish: _Wish, report: Report) -> int:
     """Run a robot to its end; how often something failed."""
     if not wish.say and sys.stdin is None and not wish.page:  # pyright: ignore[reportUnnecessaryComparison] - under `<&-`
-        raise ConfigError("standard input is closed, so nothing can be typed; use --say TEXT")
+        raise ConfigError(
+            "standard input is closed, so nothing can be typed; `reflexarc run` takes --say TEXT"
+        )
     inbox = Inbox()
     observers = [report.event]
 
@@ -143,7 +145,8 @@ async def _live(robot: RobotConfig, parts: _Parts, wish: _Wish, report: Report) 
             page = Page(robot.name, vocabulary_of(robot), parts.switch, past)
             observers.append(page.observe)
             host, port = wish.page
-            server = PageServer(page, inbox.say, memory, host=host, port=port)
+            token = os.environ.get("REFLEXARC_TOKEN") or None
+            server = PageServer(page, inbox.say, memory, host=host, port=port, token=token)
             await stack.enter_async_context(server)
             await _show(server.url, wish, report)
         gc.freeze()  # a pass over all that was imported stops the event loop for 30 ms (measured)
@@ -151,13 +154,13 @@ async def _live(robot: RobotConfig, parts: _Parts, wish: _Wish, report: Report) 
             brain,
             Prompt.for_robot(robot),
             hertz=robot.hertz,
-            history_length=robot.cortex_llm.history_length,
+            history_length=parts.switch.history_length,
             inputs=[*parts.inputs, *([inbox] if wish.page else [])],
             observe=observe,
             actuator=parts.body,
             memory=memory,
         )
-        if not wish.say:
+        if not wish.say and sys.stdin is not None:  # pyright: ignore[reportUnnecessaryComparison]
             report.say(
                 f"[bold]{escape(robot.name)}[/] listens. Type what a person says, and press Enter; "
                 "Ctrl-C ends it."

@@ -22,7 +22,7 @@ FORMAT = 1
 APPLICATION_ID = 0x72666C78
 """SQLite's ``application_id`` of a memory; ``rflx``."""
 
-BUSY_S = 30.0
+BUSY_S = 5.0
 """Seconds to wait for another program that writes to the same file, as one that forgets does."""
 
 _WAL_PAGES = 256  # written back after so many: what stands beside the file stays about 1 MB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from reflexarc.memory.writer import Writer
 from reflexarc.remembering import MAX_DAYS, MAX_MB
 
 T = TypeVar("T")
+
+_NOT_OPEN = "the memory is not open; open it with `async with`"
 
 
 class Memory:
@@ -55,12 +58,15 @@ class Memory:
         self._actions = actions
         self._open_store = partial(Store, path, max_mb=max_mb, max_days=max_days)
         self._writer: Writer | None = None
+        self._reads: ThreadPoolExecutor | None = None
 
     def __repr__(self) -> str:
         return f"Memory({str(self.path)!r}, {self.robot!r})"
 
     async def __aenter__(self) -> Self:
         self._writer = Writer(self._open_store)
+        # One of its own: many who look must not keep others from the threads that all share.
+        self._reads = ThreadPoolExecutor(1, "memory reads")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -71,6 +77,9 @@ class Memory:
         if self._writer is not None:
             self._writer.close()
             await asyncio.to_thread(self._writer.join)
+        if self._reads is not None:
+            self._reads.shutdown(wait=False, cancel_futures=True)
+            self._reads = None
 
     async def remember(self, tick: Tick) -> Tick:
         """Keep a tick. Who is cancelled while waiting has it kept all the same.
@@ -156,7 +165,7 @@ class Memory:
 
     async def _write(self, write: Callable[[Store], Any]) -> Any:
         if self._writer is None:
-            raise StorageError("the memory is not open; open it with `async with`")
+            raise StorageError(_NOT_OPEN)
         return await asyncio.wrap_future(self._writer.submit(write))
 
     async def _read(self, read: Callable[[Store], T], nothing: T) -> T:
@@ -166,4 +175,6 @@ class Memory:
             with Store(self.path, readonly=True) as store:
                 return read(store)
 
-        return await asyncio.to_thread(ask)
+        if self._reads is None:
+            raise StorageError(_NOT_OPEN)
+        return await asyncio.get_running_loop().run_in_executor(self._reads, ask)

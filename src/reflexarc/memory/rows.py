@@ -143,8 +143,8 @@ def tick_of(row: sqlite3.Row, path: Path) -> Tick:
             provider=row["provider"],
             model=row["model"],
             attempts=tuple(Attempt(**each) for each in json.loads(row["attempts"])),
-            first_action_s=row["first_action_s"],
-            total_s=row["total_s"],
+            first_action_s=None if row["first_action_s"] is None else float(row["first_action_s"]),
+            total_s=float(row["total_s"]),
             usage=Usage(**json.loads(usage)) if usage else None,
             reason=row["reason"],
             error_kind=row["error_kind"],
@@ -169,8 +169,19 @@ def actions_from(text: str) -> tuple[AgentAction, ...]:
     Returns
     -------
     tuple of AgentAction
+
+    Raises
+    ------
+    StorageError
+        If somebody has written into the row what are none.
     """
-    return tuple(map(AgentAction.model_validate, json.loads(text)))
+    try:
+        return tuple(map(AgentAction.model_validate, json.loads(text)))
+    except (TypeError, ValueError) as error:
+        raise StorageError(
+            f"the actions of a prompt in the memory are not as they were written ({error}); mend "
+            "or delete that row of prompts with sqlite3"
+        ) from error
 
 
 def moment(at: datetime) -> str:

@@ -120,6 +120,8 @@ class Writer:
                 results = [order.write(store) for order in orders]
         except StorageError as error:
             self._close_store()
+            if self._is_closed:  # who ends waits for one failure, not for as many as there are
+                orders = [*orders, *self._rest()]
             for order in orders:
                 order.done.set_exception(error)
         except Exception as error:  # noqa: BLE001 - handed to the one who waits for it
@@ -130,6 +132,14 @@ class Writer:
         else:
             for order, result in zip(orders, results, strict=True):
                 order.done.set_result(result)
+
+    def _rest(self) -> list[_Order]:
+        """All that waits, once nothing more can come."""
+        rest: list[_Order] = []
+        while (order := self._orders.get()) is not None:
+            rest.append(order)
+        self._orders.put(None)
+        return rest
 
     def _tidy(self) -> bool:
         """Remove some of what is too much; whether there is more of it."""

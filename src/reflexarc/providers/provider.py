@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
@@ -179,8 +179,13 @@ class ProviderLLM(LLM[R]):
         await self._transport.connect()
 
     async def warm(self, prompt: Prompt) -> None:
-        """Have a connection open, so that the first question need not wait for one."""
-        await self.connect()
+        """Have a connection open, so that the first question need not wait for one.
+
+        A server that is out of reach holds nobody up for long.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GREETING_S):
+                await self.connect()
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
@@ -311,6 +316,9 @@ class ProviderLLM(LLM[R]):
 
 _MOST_TRIES = 12
 """Requests one question may become while the server is being learned."""
+
+_GREETING_S = 0.5
+"""Seconds in which a connection is made; where one takes longer, the question waits for it."""
 
 _LOADING_S = 0.5
 """Seconds between two requests to a server that is still loading its model."""

@@ -146,7 +146,9 @@ class Spoken:
                             self._model, self._attempts = event.model, event.attempts[:-1]
         except LateError:
             late_s = self._clock() - self._started
-            late = f"the sentence was not complete within {late_s:.2g} s; a short one takes its place"
+            late = (
+                f"the sentence was not complete within {late_s:.2g} s; a short one takes its place"
+            )
             self._attempts = (Attempt(self._provider, self._model, "timeout", late_s, late),)
         except LLMError as error:
             # It has acted, and has something to say at any rate: no reason to break off.

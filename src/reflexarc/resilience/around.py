@@ -42,11 +42,19 @@ class Around(LLM[R]):
     def __init__(self, llm: LLM[R]) -> None:
         self._llm = llm
         self.name = llm.name
-        self.is_on_board = llm.is_on_board
-        self.is_paid = llm.is_paid
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._llm!r})"
+
+    @property
+    def is_on_board(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - read only
+        """Whether the one inside computes on the robot; it may change."""
+        return self._llm.is_on_board
+
+    @property
+    def is_paid(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the one inside is paid for."""
+        return self._llm.is_paid
 
     def standings(self) -> tuple[Standing, ...]:
         """Those of the one inside; see `LLM.standings`."""

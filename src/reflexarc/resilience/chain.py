@@ -45,6 +45,13 @@ class FailoverLLM(Deadline[R]):
     ConfigError
         If there is no brain, one of them is wrong, a setting stands beside ``llms`` that is a
         brain's own, or the idle action is not legal.
+
+    Attributes
+    ----------
+    llms : tuple of LLM
+        The brains, best first.
+    history_lengths : tuple of int or None
+        Past ticks that each of them is shown at most; None is all.
     """
 
     def __init__(
@@ -61,11 +68,12 @@ class FailoverLLM(Deadline[R]):
         made = {"vocabulary": vocabulary, "output_model": output_model, "environ": environ}
         configs = entries(config)
         llms: list[LLM[Any]] = [find_llm(each.type)(each, **made) for each in configs]
+        lengths = [*map(_history_length, llms, configs)]
         hedge_after: HedgeAfter = None if config.hedge_after == "off" else config.hedge_after
         failover = Failover[R](
             [Retry(llm) if llm.is_on_board else Breaker(Retry(llm)) for llm in llms],
             hedge_after=hedge_after,
-            history_lengths=[*map(_history_length, llms, configs)],
+            history_lengths=lengths,
         )
         self._settings: dict[str, Any] = {
             "timeout": config.timeout,
@@ -75,12 +83,14 @@ class FailoverLLM(Deadline[R]):
         }
         super().__init__(failover, **self._settings)
         self.llms = tuple(llms)
+        self.history_lengths = tuple(lengths)
         self._members = failover.llms
 
     def each_alone(self) -> tuple[LLM[R], ...]:
         """Each brain without the others, inside the same limits and with the same idle action.
 
-        They share connections, engines and breakers with the whole, which closes them.
+        They share connections, engines and breakers with the whole, which closes them. All of the
+        past is shown to them; see `history_lengths`.
 
         Returns
         -------

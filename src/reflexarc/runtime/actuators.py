@@ -9,11 +9,14 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+from reflexarc.errors import ReflexarcError
 from reflexarc.types import Action
 
 
-class ActuatorError(OSError):
+class ActuatorError(ReflexarcError, OSError):
     """An action could not be performed; the message is a sentence that says why."""
+
+    kind = "actuator"
 
 
 class Actuator(ABC):
@@ -118,6 +121,8 @@ class Body(Actuator):
                 raise
             late = f"it was not done within {limit_s:g} s, and was given up"
             raise TimeoutError(late) from error
+        if limit.expired():
+            raise TimeoutError(f"it was to be given up after {limit_s:g} s, and went on")
 
     async def open(self) -> None:
         """Open all; where one fails, those before it are closed again."""

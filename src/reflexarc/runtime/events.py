@@ -67,8 +67,11 @@ class Failed:
             attempts = [attempt.to_dict() for attempt in self.error.attempts]
             return {"event": "error", **self.error.to_dict(), "attempts": attempts}
         if isinstance(self.error, ReflexarcError) and not self.action:
-            return {"event": "error", **self.error.to_dict()}
+            kind = {"kind": self.where} if self.where == "input" else {}
+            return {"event": "error", **self.error.to_dict(), **kind}
         message = f"{type(self.error).__name__}: {self.error}"
+        if isinstance(self.error, ReflexarcError):
+            message = self.error.message
         action = self.action.model_dump() if self.action else None
         return {"event": "error", "kind": self.where, "message": message, "action": action}
 

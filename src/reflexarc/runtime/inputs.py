@@ -17,7 +17,6 @@ from contextlib import suppress
 
 from reflexarc.types import whole_characters
 
-
 MOST_MISSED = 20
 """Texts that are told as missed; of a flood the newest."""
 

@@ -27,7 +27,7 @@ from reflexarc.runtime.events import (
     TickEnded,
     TickStarted,
 )
-from reflexarc.runtime.history import History
+from reflexarc.runtime.history import MOST_WAITING, History
 from reflexarc.runtime.inputs import Board, Input
 from reflexarc.runtime.recorder import Recorder
 from reflexarc.types import Action, ActionReady, Event, Finished
@@ -37,6 +37,12 @@ _log = logging.getLogger(__name__)
 CONNECTED_S = 300.0
 """Seconds after the last question for which connections are kept open: a robot that sleeps leaves
 its servers alone."""
+
+WARMED_S = 15.0
+"""Seconds after which the first tick begins, ready or not."""
+
+TOLD_S = 1.0
+"""Seconds that an input has to hear that a tick is over."""
 
 _CONNECT_EVERY_S = 0.75 * (IDLE_S - FRESH_S)  # so one falls between the two, which is in time
 
@@ -89,6 +95,7 @@ class Loop:
         self._history = History(history_length)
         self._memory = memory
         self._keeping: set[asyncio.Task[None]] = set()
+        self._may_summarise = False
         self._inputs = inputs
         self._actuator = actuator
         self._observe = observe
@@ -118,13 +125,13 @@ class Loop:
             connecting = tasks.create_task(self._stay_connected())
             due = clock()
             while await self._something_sensed(ended):
-                await warming
+                await asyncio.wait({warming}, timeout=WARMED_S)
                 await asyncio.sleep(max(0.0, due - clock()))
                 due = clock() + self._period_s
                 missed = self._board.missed
                 await self._tick(self._board.take(), missed)
                 for each in self._inputs:
-                    await each.ticked()
+                    await self._tell(each)
             for task in (*senses, warming, connecting):
                 task.cancel()
 
@@ -171,6 +178,15 @@ class Loop:
                 every.cancel()
             stopped.cancel()
 
+    async def _tell(self, input_: Input) -> None:
+        """Tell an input that a tick is over; it may not hold the robot up."""
+        try:
+            async with asyncio.timeout(TOLD_S):
+                with no_strays():
+                    await input_.ticked()
+        except Exception as error:  # noqa: BLE001 - one broken sensor must not end the robot
+            self._report(Failed(error, "input"))
+
     async def _something_sensed(self, ended: asyncio.Task[None]) -> bool:
         """Wait for the next thing sensed; False once there will be none."""
         changed = asyncio.create_task(self._board.wait())
@@ -183,12 +199,14 @@ class Loop:
 
     async def _tick(self, sensed: str, missed: tuple[str, ...]) -> None:
         self._ticks += 1
+        if not self._llm.is_paid:  # a vendor takes several questions at once, others may not
+            await self._history.pause()
         prompt = self._prompt.at(sensed, self._history.messages)
         record = Recorder(prompt, missed)
         self._observe(TickStarted(self._ticks, sensed, missed, prompt, record.at))
         try:
             await self._answer(prompt, record)
-        except asyncio.CancelledError:
+        except BaseException:
             record.cut()
             raise
         finally:
@@ -255,10 +273,13 @@ class Loop:
         if self._memory is None or not self._history_length:
             return
         try:
-            # Twice as much: what is not told by a summary yet is told by the next one.
-            self._history.fill(await self._memory.past(2 * self._history_length))
+            past = await self._memory.past(max(MOST_WAITING, self._history_length))
         except StorageError as error:
             self._report(Failed(error, "memory"))
+            return
+        self._history.fill(past)
+        self._may_summarise = True
+        self._shorten()
 
     def _end(self, tick: Tick) -> None:
         """Keep a tick: for the next prompt at once, on disk in the background."""
@@ -266,7 +287,15 @@ class Loop:
         self._history.add(tick)
         if self._memory is not None:
             self._keep(self._store(self._memory, tick, self._ticks))
-        self._history.shorten(self._llm if self._memory else None, self._keep_summary)
+        self._shorten()
+
+    def _shorten(self) -> None:
+        """Have a history that is full go on with less.
+
+        Where the memory could not be read, no summary is written: it would take the place of one
+        that tells more.
+        """
+        self._history.shorten(self._llm if self._may_summarise else None, self._keep_summary)
 
     def _keep_summary(self, text: str, last: Tick) -> None:
         if self._memory is not None and last.id is not None:

@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 from reflexarc.alarm import no_strays
 from reflexarc.errors import ConfigError, did_you_mean
 from reflexarc.llm import LLM, Messages, R, Standing
-from reflexarc.prompt import Prompt
+from reflexarc.messages import recent
+from reflexarc.prompt import Prompt, read_prompt
 from reflexarc.types import Event
 
 _log = logging.getLogger(__name__)
@@ -25,13 +27,18 @@ class Switch(LLM[R]):
     llms : mapping of str to LLM
         By the names that a person chooses from; the first is chosen at the beginning. Those that
         are not chosen are not opened.
+    history_lengths : mapping of str to int, default {}
+        Past ticks that each of them is shown at most; those left out are shown all.
     """
 
-    def __init__(self, llms: Mapping[str, LLM[Any]]) -> None:
+    def __init__(
+        self, llms: Mapping[str, LLM[Any]], history_lengths: Mapping[str, int] | None = None
+    ) -> None:
         self._llms = dict(llms)
+        self._history_lengths = dict(history_lengths or {})
         self._chosen = next(iter(self._llms))
         self._prompt: Prompt | None = None
-        self._preparing: set[asyncio.Task[None]] = set()
+        self._preparing: dict[str, asyncio.Task[None]] = {}
 
     def __repr__(self) -> str:
         return f"Switch({', '.join(self._llms)})"
@@ -60,6 +67,11 @@ class Switch(LLM[R]):
         """Whether the one that is chosen is paid for."""
         return self._llm.is_paid
 
+    @property
+    def history_length(self) -> int:
+        """The most past ticks that any of them is shown."""
+        return max(self._history_lengths.values(), default=0)
+
     def choose(self, name: str) -> None:
         """Choose; the one chosen is made ready in the background. Inside a running loop.
 
@@ -75,11 +87,10 @@ class Switch(LLM[R]):
         """
         if name not in self._llms:
             raise ConfigError(f"there is no brain {name!r}; {did_you_mean(name, self._llms)}")
-        if name != self._chosen:
-            self._chosen = name
+        is_new, self._chosen = name != self._chosen, name
+        if is_new and (name not in self._preparing or self._preparing[name].done()):
             task = asyncio.create_task(self._prepare(self._llm), name=f"preparing {name}")
-            self._preparing.add(task)
-            task.add_done_callback(self._preparing.discard)
+            self._preparing[name] = task
 
     def brains(self) -> dict[str, tuple[Standing, ...]]:
         """Every brain that may be chosen, and the models behind it.
@@ -98,7 +109,11 @@ class Switch(LLM[R]):
         self, prompt: str | Prompt, messages: Messages = None
     ) -> AsyncGenerator[Event, None]:
         """Ask the one that is chosen; see `LLM.stream`."""
-        return self._llm.stream(prompt, messages)
+        whole = read_prompt(prompt, messages)
+        length = self._history_lengths.get(self._chosen)
+        if length is not None and length < self.history_length:
+            whole = replace(whole, history=recent(whole.history, 2 * length))
+        return self._llm.stream(whole)
 
     async def open(self) -> None:
         """Open the one that is chosen."""
@@ -115,13 +130,13 @@ class Switch(LLM[R]):
 
     async def aclose(self) -> None:
         """Close all of them, even where closing one fails; may be called twice."""
-        for task in self._preparing:
-            task.cancel()
-        if self._preparing:
-            await asyncio.wait(self._preparing)
         async with AsyncExitStack() as closing:
             for llm in self._llms.values():
                 closing.push_async_callback(llm.aclose)
+            for task in self._preparing.values():
+                task.cancel()
+            if self._preparing:
+                await asyncio.wait(self._preparing.values())
 
     async def _prepare(self, llm: LLM[Any]) -> None:
         try:

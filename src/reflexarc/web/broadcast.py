@@ -134,7 +134,8 @@ class Watcher:
             return ""
         if self._broadcast.is_closed and not self._frames:
             return None
-        self._changed.clear()
+        if not self._broadcast.is_closed:
+            self._changed.clear()
         if self._is_behind:
             self._is_behind = False
             return f"id: {self._broadcast.number}\ndata: {self._broadcast.greeting()}\n\n"

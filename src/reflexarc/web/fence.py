@@ -10,12 +10,13 @@ from aiohttp import web
 
 from reflexarc.hosts import host_in, is_here
 
-_COOKIE = "reflexarc"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
+_COOKIE_S = 30 * 86400
+
 HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -58,16 +59,16 @@ class Fence:
         """
         if objection := self._objection(request):
             return refusal(403, objection)
-        if self.token is not None and not self._has_token(request):
-            given = request.query.get("token")
-            if given is None or not hmac.compare_digest(given.encode(), self.token.encode()):
-                return refusal(401, "this page needs its token; open the address that was printed")
-            response = web.Response(status=303, headers={"Location": request.path, **HEADERS})
-            response.set_cookie(
-                _COOKIE, self.token, httponly=True, samesite="Strict", max_age=30 * 86400
-            )
-            return response
-        return await handler(request)
+        if self.token is None or self._has_token(request):
+            return await handler(request)
+        if not self._is_token(request.query.get("token", "")):
+            return refusal(401, "this page needs its token; open the address that was printed")
+        location = "/" + request.path.lstrip("/")  # two of them would be another machine
+        response = web.Response(status=303, headers={"Location": location})
+        response.set_cookie(
+            _cookie(request), self.token, httponly=True, samesite="Strict", max_age=_COOKIE_S
+        )
+        return response
 
     def _objection(self, request: web.Request) -> str | None:
         """Why a request is another site's doing."""
@@ -86,9 +87,18 @@ class Fence:
 
     def _has_token(self, request: web.Request) -> bool:
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        given = request.cookies.get(_COOKIE) or bearer
+        return any(map(self._is_token, (bearer, request.cookies.get(_cookie(request), ""))))
+
+    def _is_token(self, text: str) -> bool:
         assert self.token is not None
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
+        return hmac.compare_digest(text.encode("utf-8", "replace"), self.token.encode())
+
+
+def _cookie(request: web.Request) -> str:
+    """The name of the cookie: browsers keep one of a name for all ports of a machine."""
+    transport = request.transport
+    port = transport.get_extra_info("sockname")[1] if transport else 0
+    return f"reflexarc-{port}"
 
 
 def refusal(status: int, sentence: str) -> web.Response:
@@ -106,4 +116,4 @@ def refusal(status: int, sentence: str) -> web.Response:
     aiohttp.web.Response
         JSON: ``{"error": sentence}``.
     """
-    return web.json_response({"error": sentence}, status=status, headers=HEADERS)
+    return web.json_response({"error": sentence}, status=status)

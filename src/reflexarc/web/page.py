@@ -12,14 +12,14 @@ from reflexarc.memory import Tick
 from reflexarc.prompt import Prompt
 from reflexarc.runtime.events import Failed, Remembered, TickEnded, TickEvent, TickStarted
 from reflexarc.runtime.switch import Switch
-from reflexarc.types import AttemptFailed, Finished, Json, TextDelta, Usage
+from reflexarc.types import AttemptFailed, Finished, Json, TextDelta, Usage, whole_characters
 from reflexarc.vocabulary import Vocabulary
 from reflexarc.web.broadcast import Broadcast
 
 MOST_TICKS = 50
 """Past ticks that somebody who opens the page is shown at once."""
 
-_MOST_NOW = 4000  # events of one tick that are kept for who opens the page while it runs
+_MOST_NOW = 4000  # after so many events of a tick, who opens the page is spared further text
 
 
 class Page:
@@ -60,21 +60,23 @@ class Page:
         match event:
             case Usage():
                 return
-            case TickEnded(record=record):
-                self._past.append(record.to_dict())
+            case TickEnded(tick=number, record=record):
+                self._past.append({"tick": number, **record.to_dict()})
                 return
             case TickStarted():
                 self._started = self._clock()
                 self._now = []
                 shown = {**_started(event), "brain": self._switch.chosen}
-            case Remembered(id=id_) if self._past:
-                self._past[-1]["id"] = id_
+            case Remembered(tick=number, id=id_):
+                for past in self._past:
+                    if past.get("tick") == number:
+                        past["id"] = id_
                 shown = event.to_dict()
             case TextDelta() | Failed():
                 shown = {**event.to_dict(), "at_s": self._at_s()}
             case _:
                 shown = event.to_dict()
-        if isinstance(event, TickStarted) or 0 < len(self._now) < _MOST_NOW:
+        if _is_of_a_tick(event) and not (isinstance(event, TextDelta) and self._is_long):
             self._now.append(shown)
         self._publish(shown)
         if isinstance(event, TickStarted | AttemptFailed | Finished | Failed):
@@ -120,6 +122,10 @@ class Page:
             }
         )
 
+    @property
+    def _is_long(self) -> bool:
+        return len(self._now) >= _MOST_NOW
+
     def _at_s(self) -> float:
         return round(self._clock() - self._started, 4) if self._started else 0.0
 
@@ -135,6 +141,13 @@ class Page:
                 for name, members in brains.items()
             ],
         }
+
+
+def _is_of_a_tick(event: TickEvent) -> bool:
+    """Whether an event is part of the tick under way, or of the last one."""
+    if isinstance(event, Failed):
+        return event.where in ("llm", "actuator")
+    return not isinstance(event, Remembered)
 
 
 def _robot(name: str, vocabulary: Vocabulary) -> Json:
@@ -171,4 +184,5 @@ def _parts(prompt: Prompt) -> Json:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return whole_characters(text)  # a model may cut an emoji in half

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,14 +17,17 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from reflexarc.errors import ConfigError, StorageError
 from reflexarc.memory import Memory
 from reflexarc.types import as_object
+from reflexarc.web.door import Door
 from reflexarc.web.fence import HEADERS, Fence, refusal
 from reflexarc.web.page import MOST_TICKS, Page
 
-_log = logging.getLogger(__name__)
+_http_log = logging.getLogger(f"{__name__}.http")
+_http_log.addFilter(lambda record: not _is_bad_request(record))
 
 HOST = "127.0.0.1"
 """Where the page is, unless another address is asked for: this machine alone can see it."""
@@ -43,6 +47,9 @@ _TYPES = {
 }
 _LARGEST = 16 * 1024  # bytes of a request
 _ALIVE_S = 15.0  # silence after which a watcher is told that we are here
+_STUCK_S = 30.0  # for which a watcher may not read before it is let go
+_HEARD_S = 10.0  # for which a request may take to arrive
+_EVERYWHERE = ("0.0.0.0", "::")
 _CLOSING_S = 1.0
 _LINGERING_S = 0.2  # for which the rest of a request that is refused is read, so that it hears why
 
@@ -89,6 +96,8 @@ class PageServer:
         self._fence = Fence(host, token)
         self._files: Mapping[str, _File] = {}
         self._runner: web.AppRunner | None = None
+        self._door = Door()
+        self._listening: asyncio.Server | None = None
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -102,19 +111,25 @@ class PageServer:
         self._files = await asyncio.to_thread(_read_files)
         self._runner = web.AppRunner(
             self._app(),
+            logger=_http_log,
             access_log=None,
+            auto_decompress=False,  # a few bytes may become many
             handle_signals=False,
             handler_cancellation=True,  # a watcher that leaves is gone at once
+            keepalive_timeout=_ALIVE_S,
             shutdown_timeout=_CLOSING_S,
             lingering_time=_LINGERING_S,
         )
         await self._runner.setup()
         try:
-            port = await self._listen(self._runner)
+            self._door.server = self._runner.server
+            self._listening = await self._listen()
         except BaseException:
             await self._runner.cleanup()
             raise
-        shown = f"[{self._host}]" if ":" in self._host else self._host
+        port = self._listening.sockets[0].getsockname()[1]
+        host = socket.gethostname() if self._host in _EVERYWHERE else self._host
+        shown = f"[{host}]" if ":" in host else host
         token = f"/?token={self._fence.token}" if self._fence.token else ""
         self.url = f"http://{shown}:{port}{token}"
         return self
@@ -127,31 +142,42 @@ class PageServer:
     ) -> None:
         """Tell all who watch that it is over, and close."""
         self._page.broadcast.close()
+        if self._listening is not None:
+            self._listening.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
     def _app(self) -> web.Application:
         @web.middleware
         async def fenced(request: web.Request, handler: _Handler) -> web.StreamResponse:
+            self._door.heard(request)
             return await self._fence.check(request, handler)
 
+        async def mark(_: web.Request, response: web.StreamResponse) -> None:
+            for name, value in HEADERS.items():
+                response.headers.setdefault(name, value)
+
         app = web.Application(middlewares=[fenced], client_max_size=_LARGEST)
-        app.router.add_get("/events", self._events)
+        app.on_response_prepare.append(mark)
+        app.router.add_get("/events", self._events, allow_head=False)
         app.router.add_get("/ticks", self._ticks)
         app.router.add_post("/say", self._said)
         app.router.add_post("/brain", self._chosen)
         app.router.add_get("/{name:.*}", self._file)
         return app
 
-    async def _listen(self, runner: web.AppRunner) -> int:
+    async def _listen(self) -> asyncio.Server:
+        create_server = asyncio.get_running_loop().create_server
         wanted = PORT if self._port is None else self._port
         try:
-            return await _bind(runner, self._host, wanted)
+            return await create_server(self._door.open, self._host, wanted)
         except OSError as error:
             if error.errno == errno.EADDRINUSE and self._port is None:
-                return await _bind(runner, self._host, 0)
+                return await create_server(self._door.open, self._host, 0)
             remedy = "take another by --web HOST:PORT, or do without the page by --no-web"
-            reason = os.strerror(error.errno) if error.errno else str(error)
+            reason = str(error)
+            if error.errno and not isinstance(error, socket.gaierror):
+                reason = os.strerror(error.errno)
             raise ConfigError(
                 f"the page cannot be at {self._host}, port {wanted} ({reason}); {remedy}"
             ) from error
@@ -160,7 +186,7 @@ class PageServer:
         file = self._files.get(request.match_info["name"] or "index.html")
         if file is None:
             return refusal(404, "there is no such page")
-        headers = {**HEADERS, "ETag": file.tag, "Cache-Control": "no-cache"}
+        headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
         if request.headers.get("If-None-Match") == file.tag:
             return web.Response(status=304, headers=headers)
         return web.Response(body=file.body, headers={**headers, "Content-Type": file.type})
@@ -170,7 +196,7 @@ class PageServer:
         if watcher is None:
             return refusal(503, "too many watch already; close another page")
         response = web.StreamResponse(
-            headers={**HEADERS, "Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         try:
             await response.prepare(request)
@@ -178,9 +204,10 @@ class PageServer:
             while (frames := await watcher.next(_ALIVE_S)) is not None:
                 if not frames:
                     self._page.look()  # a breaker's state changes by time alone
-                await response.write(frames.encode() if frames else b": still here\n\n")
-        except ConnectionResetError:
-            pass  # the watcher has left
+                async with asyncio.timeout(_STUCK_S):
+                    await response.write(frames.encode() if frames else b": still here\n\n")
+        except (ConnectionResetError, TimeoutError):
+            pass  # the watcher has left, or reads no more
         finally:
             self._page.broadcast.leave(watcher)
         return response
@@ -222,10 +249,9 @@ class PageServer:
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-async def _bind(runner: web.AppRunner, host: str, port: int) -> int:
-    site = web.TCPSite(runner, host, port)
-    await site.start()
-    return int(runner.addresses[-1][1])
+def _is_bad_request(record: logging.LogRecord) -> bool:
+    """Whether what is logged is only that somebody does not speak HTTP."""
+    return bool(record.exc_info) and isinstance(record.exc_info[1], HttpProcessingError)
 
 
 async def _field(request: web.Request, name: str) -> str | web.Response:
@@ -233,7 +259,10 @@ async def _field(request: web.Request, name: str) -> str | web.Response:
     if request.content_type != "application/json":
         return refusal(415, "send JSON, with the header Content-Type: application/json")
     try:
-        body = as_object(json.loads(await request.text()))
+        async with asyncio.timeout(_HEARD_S):
+            body = as_object(json.loads(await request.text()))
+    except TimeoutError:
+        return refusal(408, f"the rest of that has not come within {_HEARD_S:g} s")
     except web.HTTPRequestEntityTooLarge:
         return refusal(413, f"that is more than {_LARGEST} bytes")
     except (ValueError, RecursionError, LookupError) as error:
@@ -245,7 +274,7 @@ async def _field(request: web.Request, name: str) -> str | web.Response:
 
 
 def _ok(value: Mapping[str, object]) -> web.Response:
-    return web.json_response(value, headers={**HEADERS, "Cache-Control": "no-store"})
+    return web.json_response(value, headers={"Cache-Control": "no-store"})
 
 
 @dataclass(frozen=True, slots=True)

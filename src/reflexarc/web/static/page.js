@@ -47,7 +47,7 @@ const HANDLERS = {
   refused: advance,
   attempt: advance,
   done: advance,
-  remembered: advance,
+  remembered: number,
 };
 
 listen("events", (event) => HANDLERS[event.event]?.(event), (state) => {
@@ -118,10 +118,19 @@ function advance(event) {
   else if (!chosen) timeline.show(current, true);
 }
 
+/** A tick that has ended is on disk; others may have begun meanwhile. */
+function number({ tick: number, id }) {
+  const ended = [...ticks, current].findLast((each) => each?.number === number && each.id === null);
+  if (!ended) return;
+  ended.id = id;
+  show();
+}
+
 /** Put the current tick to the past ones, in place of what memory has told of it. */
 function keepCurrent() {
   current.running = false;
   const isIt = ({ id, at }) => (id !== null && id === current.id) || at === current.at;
+  current.id ??= ticks.find(isIt)?.id ?? null;
   ticks = [...ticks.filter((tick) => !isIt(tick)), current].slice(-MOST_TICKS);
   const forgotten = ticks.at(-1 - MOST_PROMPTS);
   if (forgotten) forgotten.prompt = null;

@@ -26,7 +26,8 @@ const LONGEST_SENTENCE = 500;
  */
 export function recalled(record) {
   const actions = record.actions.slice(0, MOST_ACTIONS);
-  return { ...record, text: clipped(record.text), actions, more: record.actions.length - actions.length };
+  const more = record.actions.length - actions.length;
+  return { ...record, number: record.tick ?? null, text: clipped(record.text), actions, more };
 }
 
 /**
@@ -90,9 +91,6 @@ export function apply(tick, event) {
       break;
     case "error":
       fail(tick, event);
-      break;
-    case "remembered":
-      tick.id = event.id;
       break;
   }
 }
