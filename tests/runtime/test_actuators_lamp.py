@@ -68,7 +68,11 @@ def run(*command: str | Path, cwd: Path, site: Path | None = None) -> str:
     ran = subprocess.run(
         [sys.executable, *command],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "PYTHONDONTWRITEBYTECODE": "1",  # what was installed stays as it is
+        },
         capture_output=True,
         text=True,
         timeout=50,

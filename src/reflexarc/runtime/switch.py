@@ -27,8 +27,8 @@ class Switch(LLM[R]):
     llms : mapping of str to LLM
         By the names that a person chooses from; the first is chosen at the beginning. Those that
         are not chosen are not opened.
-    history_lengths : mapping of str to int, default {}
-        Past ticks that each of them is shown at most; those left out are shown all.
+    history_lengths : mapping of str to int or None, default None
+        Past ticks that each of them is shown at most; those left out, or all, are shown all.
     """
 
     def __init__(

@@ -60,7 +60,7 @@ export class History {
     const { id, at, sensed, provider, total_s, first_action_s, error, reason } = tick;
     const time = first_action_s === null ? duration(total_s) : duration(first_action_s);
     const trouble = [];
-    if (reason) trouble.push(chip("warn", `idle: ${reason}`));
+    if (reason) trouble.push(chip("warn", `idle: ${reason.split(":")[0].replaceAll("_", " ")}`, reason));
     if (error) trouble.push(chip("bad", error.kind.replaceAll("_", " ")));
     item.dataset.tick = id ?? "";
     item.firstChild.replaceChildren(

@@ -131,7 +131,11 @@ function endRows(tick) {
     const value = error.kind.replaceAll("_", " ");
     rows.push({ key: "error", kind: "error", tone: "bad", title: "Error", value, note: error.message });
   }
-  if (reason) rows.push({ key: "idle", kind: "idle", tone: "warn", title: "Idle", value: reason });
+  if (reason) {
+    const [kind, ...words] = reason.split(": ");
+    const value = kind.replaceAll("_", " ");
+    rows.push({ key: "idle", kind: "idle", tone: "warn", title: "Idle", value, note: words.join(": ") });
+  }
   if (!running && (provider || !error)) {
     const facts = factsOf(tick);
     rows.push({ key: "done", kind: "done", tone: "plain", title: "Done", facts, from_s: 0, at_s: total_s });
