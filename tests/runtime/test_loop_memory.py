@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from reflexarc import Action, Prompt
 from reflexarc.errors import ServerError
 from reflexarc.memory import Memory
@@ -134,3 +136,29 @@ async def test_a_tick_that_is_cut_is_kept(tmp_path: Path) -> None:
     assert tick.done == (SIT,)
     assert "stopped" in tick.error
     assert tick.total_s >= 0.1
+
+
+async def test_a_reader_that_has_left_ends_the_robot(tmp_path: Path) -> None:
+    """Also where it leaves between two ticks, when one is told to be on disk."""
+
+    class Endless(Input):
+        async def run(self, board: Any) -> None:
+            board.put("person", "go")
+            await asyncio.sleep(60)
+
+    def leave(event: TickEvent) -> None:
+        if isinstance(event, Remembered):
+            raise BrokenPipeError
+
+    async with Memory(tmp_path / "m", "spot") as memory:
+        loop = Loop(
+            Brain(),
+            Prompt(),
+            hertz=200,
+            history_length=0,
+            inputs=[Endless()],
+            observe=leave,
+            memory=memory,
+        )
+        with pytest.raises(BrokenPipeError):
+            await asyncio.wait_for(loop.run(), 5)

@@ -96,6 +96,7 @@ class Loop:
         self._memory = memory
         self._keeping: set[asyncio.Task[None]] = set()
         self._may_summarise = False
+        self._broken: BaseException | None = None  # why an observer could not be told
         self._inputs = inputs
         self._actuator = actuator
         self._observe = observe
@@ -116,6 +117,8 @@ class Loop:
             await self._history.aclose()
             if self._keeping:
                 await asyncio.wait(self._keeping)
+        if self._broken is not None:
+            raise self._broken
 
     async def _run(self, clock: Callable[[], float]) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -316,9 +319,15 @@ class Loop:
             except StorageError as error:
                 self._report(Failed(error, "memory"))
 
+        def kept(task: asyncio.Task[None]) -> None:
+            self._keeping.discard(task)
+            if not task.cancelled() and task.exception() is not None:
+                self._broken = task.exception()
+                self._stop.set()
+
         task = asyncio.create_task(keep(), name="remembering")
         self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+        task.add_done_callback(kept)
 
 
 def _has_overflowed(end: Exception | Finished) -> bool:
