@@ -330,9 +330,9 @@ async def test_a_slow_watcher_starts_anew(monkeypatch: pytest.MonkeyPatch) -> No
     ):
         events = shown(response)
         await until(events, "hello")
-        for _ in range(2000):
+        for number in range(1, 2001):
             stage.page.broadcast.publish(json.dumps({"event": "text", "text": "x" * 5000}))
-            if stage.page.broadcast.number % 50 == 0:
+            if number % 50 == 0:
                 await asyncio.sleep(0)
         [watcher] = stage.page.broadcast._watchers
         assert len(watcher._frames) <= 10

@@ -14,7 +14,7 @@ MOST_WATCHERS = 100
 
 
 class Broadcast:
-    """Messages, numbered from 1, and those who watch them.
+    """Messages, and those who watch them.
 
     Use it from the event loop's thread.
 
@@ -26,7 +26,6 @@ class Broadcast:
 
     def __init__(self, greeting: Callable[[], str]) -> None:
         self.greeting = greeting
-        self.number = 0
         self.is_closed = False
         self._watchers: set[Watcher] = set()
 
@@ -41,11 +40,9 @@ class Broadcast:
         message : str
             One line.
         """
-        self.number += 1
-        if self._watchers:
-            frame = f"id: {self.number}\ndata: {message}\n\n"
-            for watcher in self._watchers:
-                watcher.put(frame)
+        frame = _frame(message)
+        for watcher in self._watchers:
+            watcher.put(frame)
 
     def watch(self) -> Watcher | None:
         """A new watcher, to be closed when it is done; None if there are too many or this is over.
@@ -138,7 +135,11 @@ class Watcher:
             self._changed.clear()
         if self._is_behind:
             self._is_behind = False
-            return f"id: {self._broadcast.number}\ndata: {self._broadcast.greeting()}\n\n"
+            return _frame(self._broadcast.greeting())
         frames = "".join(self._frames)
         self._frames.clear()
         return frames
+
+
+def _frame(message: str) -> str:
+    return f"data: {message}\n\n"

@@ -26,6 +26,7 @@ HEADERS = {
 """Headers of every reply."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+"""Answers a request."""
 
 
 class Fence:

@@ -130,14 +130,15 @@ class Page:
         return round(self._clock() - self._started, 4) if self._started else 0.0
 
     def _publish(self, shown: Json) -> None:
-        self.broadcast.publish(_json(shown))
+        if len(self.broadcast):  # else nobody reads what costs time at every token
+            self.broadcast.publish(_json(shown))
 
     def _state(self) -> Json:
         brains = self._switch.brains()
         return {
             "brain": self._switch.chosen,
             "brains": [
-                {"name": name, "label": name, "members": [each.to_dict() for each in members]}
+                {"name": name, "members": [each.to_dict() for each in members]}
                 for name, members in brains.items()
             ],
         }

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,9 +21,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from reflexarc.errors import ConfigError, StorageError
 from reflexarc.memory import Memory
-from reflexarc.types import as_object
+from reflexarc.types import as_object, whole_characters
 from reflexarc.web.door import Door
-from reflexarc.web.fence import HEADERS, Fence, refusal
+from reflexarc.web.fence import HEADERS, Fence, Handler, refusal
 from reflexarc.web.page import MOST_TICKS, Page
 
 _http_log = logging.getLogger(f"{__name__}.http")
@@ -149,7 +149,7 @@ class PageServer:
 
     def _app(self) -> web.Application:
         @web.middleware
-        async def fenced(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        async def fenced(request: web.Request, handler: Handler) -> web.StreamResponse:
             self._door.heard(request)
             return await self._fence.check(request, handler)
 
@@ -246,9 +246,6 @@ class PageServer:
         return _ok({"brain": name})
 
 
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
 def _is_bad_request(record: logging.LogRecord) -> bool:
     """Whether what is logged is only that somebody does not speak HTTP."""
     return bool(record.exc_info) and isinstance(record.exc_info[1], HttpProcessingError)
@@ -270,7 +267,7 @@ async def _field(request: web.Request, name: str) -> str | web.Response:
     value = body.get(name) if body else None
     if not isinstance(value, str):
         return refusal(400, f'send one object with the text {name}: {{"{name}": "…"}}')
-    return value.encode("utf-8", "replace").decode()
+    return whole_characters(value)
 
 
 def _ok(value: Mapping[str, object]) -> web.Response:

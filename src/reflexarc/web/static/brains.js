@@ -99,6 +99,6 @@ function memberOf({ name, model, state }, isLast, isConnected) {
     make("span", { class: "member-state" }, isConnected ? words : "unknown"));
 }
 
-function optionOf({ name, label }) {
-  return make("option", { value: name }, label || name);
+function optionOf({ name }) {
+  return make("option", { value: name }, name);
 }
