@@ -17,7 +17,7 @@ PACKAGE = SRC / "reflexarc"
 
 # From the bottom up. A module may import what stands below it, and beside it if that makes no ring.
 LAYERS = (
-    ("alarm", "attempts", "checks", "due", "errors", "hosts", "interfaces", "types"),
+    ("alarm", "attempts", "checks", "due", "errors", "hosts", "interfaces", "opened", "types"),
     ("config", "messages", "remembering", "rules", "scanner", "source"),
     ("actions", "decoder", "lines", "parameters", "schema", "specs", "vocabulary"),
     ("prompt", "prose"),

@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, cast
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
 from reflexarc.config import LLMConfig
+from reflexarc.opened import Opened
 from reflexarc.prompt import Prompt, read_prompt
 from reflexarc.types import Action, ActionReady, Event, Finished, Message, PlainText, Wire
 
@@ -46,7 +46,7 @@ class Standing:
         return {"name": self.name, "model": self.model, "state": self.state}
 
 
-class LLM(ABC, Generic[R]):
+class LLM(Opened, ABC, Generic[R]):
     """One brain: a model, or several behind one face.
 
     Constructing it opens nothing. Use it inside ``async with``, or call `aclose` when done.
@@ -210,24 +210,6 @@ class LLM(ABC, Generic[R]):
     async def aclose(self) -> None:
         """Close connections and child processes; may be called twice."""
         return
-
-    async def __aenter__(self) -> Self:
-        """Open; where that fails or is cancelled, nothing is left behind."""
-        try:
-            await self.open()
-        except BaseException:
-            await self.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close."""
-        await self.aclose()
 
 
 @dataclass(frozen=True, slots=True)

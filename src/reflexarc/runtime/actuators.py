@@ -6,10 +6,9 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Self
 
 from reflexarc.errors import ReflexarcError
+from reflexarc.opened import Opened
 from reflexarc.types import Action
 
 
@@ -19,7 +18,7 @@ class ActuatorError(ReflexarcError, OSError):
     kind = "actuator"
 
 
-class Actuator(ABC):
+class Actuator(Opened, ABC):
     """Performs actions.
 
     Constructing it opens nothing. Use it inside ``async with``, or call `open` and `aclose`; both
@@ -55,24 +54,6 @@ class Actuator(ABC):
     async def aclose(self) -> None:
         """Close what was opened; may be called twice, and without `open`."""
         return
-
-    async def __aenter__(self) -> Self:
-        """Open; where that fails or is cancelled, nothing is left behind."""
-        try:
-            await self.open()
-        except BaseException:
-            await self.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close."""
-        await self.aclose()
 
 
 class Body(Actuator):
