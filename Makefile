@@ -23,7 +23,7 @@ demo: setup ## Show a robot on a page, which hears what you say; no key, no netw
 
 test: ## Run the tests with coverage (with ARGS: those tests only, without)
 	@scripts/setup dev
-	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov)
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --numprocesses auto --dist worksteal)
 
 chaos: ## Play 48 faults against a robot that must act within 3 s
 	@scripts/setup dev

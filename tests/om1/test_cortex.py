@@ -19,6 +19,7 @@ from reflexarc.om1.cortex import Cortex
 from reflexarc.onboard.models import default_root
 from reflexarc.testing import Reply, Server
 from reflexarc.types import CortexOutputModel
+from tests.leftovers import children
 
 HERE = "http://127.0.0.1:9/v1"
 SIT = '{"actions":[{"type":"move","value":"sit"}]}'
@@ -327,7 +328,7 @@ async def test_what_om1_drops_is_closed(tmp_path: Path, caplog: pytest.LogCaptur
         "XDG_DATA_HOME": str(default_root(os.environ).parent.parent),
         "XDG_CACHE_HOME": str(tmp_path),
     }
-    children = processes()
+    before = children()
     async with Server(Reply.stream('{"actions":[]}')) as server:
         for name, settings in (
             ("LlamaLLM", {"base_url": server.base_url, "model": "m"}),
@@ -335,19 +336,13 @@ async def test_what_om1_drops_is_closed(tmp_path: Path, caplog: pytest.LogCaptur
         ):
             cortex = brain(Config.model_validate(settings), environ, name=name)
             await cortex.ask("sit")
-        assert processes() > children
+        assert set(children()) > set(before)
         del cortex
         gc.collect()
         async with asyncio.timeout(20):
-            while processes() != children:  # noqa: ASYNC110 - a process has no event
+            while children() != before:  # noqa: ASYNC110 - a process has no event
                 await asyncio.sleep(0.01)
     assert "Unclosed" not in caplog.text
-
-
-def processes() -> set[int]:
-    """The child processes of this one."""
-    threads = Path("/proc/self/task").glob("*/children")
-    return {int(child) for thread in threads for child in thread.read_text().split()}
 
 
 def test_what_om1_drops_after_its_loop_is_no_error() -> None:
