@@ -106,7 +106,7 @@ async def fails_over(config: LLMConfig) -> None:
     """Custom configuration: address, temperature, deadline, and who answers where one is down."""
     title("Custom configuration and failover")
     down = LLMConfig(type="MistralLLM", model="down", base_url="http://127.0.0.1:9", timeout=1)
-    warm = config.model_copy(update={"temperature": 0.7, "max_tokens": 60})
+    warm = config.model_copy(update={"temperature": 0.7})
     chain = LLMConfig(
         type="FailoverLLM",
         timeout=20,
@@ -133,7 +133,7 @@ def brain(name: str, board: Endpoint | None) -> LLMConfig:
     """Mistral or Llama as the environment has it; without anything, over the model on board."""
     prefix = name.upper()
     url, model = os.environ.get(f"{prefix}_URL"), os.environ.get(f"{prefix}_MODEL")
-    common = {"type": f"{name}LLM", "timeout": 60, "max_tokens": 120}
+    common = {"type": f"{name}LLM", "timeout": 60, "temperature": 0.2, "max_tokens": 200}
     if url or (name == "Mistral" and os.environ.get("MISTRAL_API_KEY")):
         print(f"{name}LLM: {url or 'the service of Mistral'}")
         return LLMConfig(**common, base_url=url, model=model)
