@@ -34,6 +34,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("unhurried")
 
 
+# llama.cpp's threads spin while they wait for each other; two workers with two each would starve.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
 class OutsideError(RuntimeError):
     """A test tried to reach another machine; no OSError, so that nothing takes it for weather."""
 

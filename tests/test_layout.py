@@ -17,8 +17,19 @@ PACKAGE = SRC / "reflexarc"
 
 # From the bottom up. A module may import what stands below it, and beside it if that makes no ring.
 LAYERS = (
-    ("alarm", "attempts", "checks", "due", "errors", "hosts", "interfaces", "opened", "types"),
-    ("config", "messages", "remembering", "rules", "scanner", "source"),
+    (
+        "alarm",
+        "attempts",
+        "checks",
+        "due",
+        "errors",
+        "hosts",
+        "interfaces",
+        "opened",
+        "redaction",
+        "types",
+    ),
+    ("config", "messages", "observing", "remembering", "rules", "scanner", "source"),
     ("actions", "decoder", "lines", "parameters", "schema", "specs", "vocabulary"),
     ("prompt", "prose"),
     ("call", "clocks", "llm"),
@@ -33,7 +44,16 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MOST_LINES_IN_A_MODULE = 400
 MOST_LINES_IN_A_FUNCTION = 60
 NO_NOUNS = {"common", "helpers", "manager", "misc", "util", "utils"}
-LOADED_ON_USE = {"aiohttp", "llama_api_client", "mistralai", "rich", "typer", "xllamacpp"}
+LOADED_ON_USE = {
+    "aiohttp",
+    "llama_api_client",
+    "mistralai",
+    "opentelemetry",
+    "prometheus_client",
+    "rich",
+    "typer",
+    "xllamacpp",
+}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*MODULES, *sorted((SRC / "llm").rglob("*.py"))]

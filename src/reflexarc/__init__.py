@@ -1,5 +1,6 @@
 """The shortest path from what a robot senses to what it does, through a language model."""
 
+from reflexarc.attempts import AttemptFailed
 from reflexarc.config import LLMConfig, RobotConfig
 from reflexarc.errors import ConfigError, LLMError, ReflexarcError
 from reflexarc.llm import LLM
@@ -23,6 +24,7 @@ __all__ = [
     "Action",
     "ActionReady",
     "ActionRefused",
+    "AttemptFailed",
     "ConfigError",
     "CortexOutputModel",
     "Event",

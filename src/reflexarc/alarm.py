@@ -1,7 +1,7 @@
 """Waits that end at a moment, all of them by one timer; and cancellations that nobody asked for.
 
 `asyncio.timeout` sets and cancels a timer for every wait; where a wait is one for each token, that
-is half of what a token costs (bench/transports.py).
+is half of what a token costs (measured, 2026-11).
 """
 
 from __future__ import annotations

@@ -34,7 +34,14 @@ def _check_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+# Names by which a key would stand among the fields of a request, which are shown and logged.
+_NAMES_OF_KEYS = frozenset({"apikey", "xapikey", "authorization", "password", "secret"})
+
+
 def _check_json(fields: dict[str, Any]) -> dict[str, Any]:
+    for name in fields:
+        if name.casefold().replace("-", "").replace("_", "") in _NAMES_OF_KEYS:
+            raise ValueError("has a key in it, and what is in it is shown; write it as api_key")
     try:
         json.dumps(fields, allow_nan=False)
     except (TypeError, ValueError, RecursionError):

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -29,6 +30,9 @@ from reflexarc.checks import (
     Structured,
 )
 from reflexarc.errors import ConfigError
+from reflexarc.hosts import is_open
+from reflexarc.observing import Observed, Observing
+from reflexarc.redaction import SHORTEST_SECRET
 from reflexarc.remembering import Remembered, Remembering
 from reflexarc.rules import Limit, Never
 from reflexarc.source import Source, expand
@@ -65,6 +69,8 @@ class LLMConfig(Frozen):
         Server to ask, with or without ``/v1``; None is the vendor's own.
     api_key : SecretStr or None, default None
         None takes the provider's variable from the environment, for the vendor's own host only.
+    allow_plain_http : bool, default False
+        Whether `api_key` may travel unencrypted to a `base_url` on another machine.
     timeout : float, default 10.0
         Seconds that the whole answer may take to arrive, with all that is tried for it.
     first_action_timeout : float or None, default None
@@ -107,6 +113,7 @@ class LLMConfig(Frozen):
     model: str | None = None
     base_url: BaseUrl | None = None
     api_key: ApiKey | None = None
+    allow_plain_http: bool = False
     timeout: Seconds = 10.0
     first_action_timeout: Seconds | None = None
     stall_timeout: Seconds = 5.0
@@ -140,6 +147,24 @@ class LLMConfig(Frozen):
         is_more = self.fallback is not None or self.idle_action is not None
         return is_more or self.type == "FailoverLLM"
 
+    def check_route(self) -> None:
+        """Refuse to show the key to everybody on the way to the server.
+
+        Raises
+        ------
+        ConfigError
+            If it would travel unencrypted to another machine, and that is not allowed.
+        """
+        url = self.base_url or ""
+        key = self.api_key.get_secret_value() if self.api_key else ""
+        if len(key) >= SHORTEST_SECRET and is_open(url) and not self.allow_plain_http:
+            place = urlsplit(url).netloc
+            raise ConfigError(
+                f"the api_key of {self.type} would travel unencrypted to {place}; write "
+                f"https://{place}, leave api_key out if that server wants none, or, where "
+                "the network is yours alone, allow_plain_http: true"
+            )
+
 
 class Plugin(Frozen):
     """An input or a simulator of the robot, by OM1's class name.
@@ -149,11 +174,11 @@ class Plugin(Frozen):
     type : str
         Class name.
     config : dict, default {}
-        Its settings.
+        Its settings; not shown, since a key may be among them.
     """
 
     type: str
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(default_factory=dict, repr=False)
 
 
 class AgentAction(Frozen):
@@ -170,7 +195,7 @@ class AgentAction(Frozen):
     implementation : str or None, default None
         OM1's implementation; ``"passthrough"`` in most files.
     config : dict, default {}
-        The connector's settings.
+        The connector's settings, likewise not shown.
     exclude_from_prompt : bool, default False
         Whether the model may not use it.
     values : tuple of str or None, default None
@@ -183,7 +208,7 @@ class AgentAction(Frozen):
     llm_label: str
     connector: str | None = None
     implementation: str | None = None
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(default_factory=dict, repr=False)
     exclude_from_prompt: bool = False
     values: tuple[str, ...] | None = None
     description: str | None = None
@@ -217,6 +242,8 @@ class RobotConfig(Frozen):
     memory : Remembering or None, default Remembering()
         Our addition: where its ticks are kept, and how many; ``false``, which is None here, keeps
         none.
+    telemetry : Observing or None, default Observing()
+        Our addition: what the robot tells of itself; ``false``, which is None here, is nothing.
     brains : tuple of LLMConfig, default ()
         Our addition: further brains, which a person may switch to while the robot runs.
     version, mode, unitree_ethernet, URID, robot_ip : str or None, default None
@@ -224,7 +251,7 @@ class RobotConfig(Frozen):
     api_key : SecretStr or None, default None
         OpenMind's key, likewise.
     knowledge_base : dict or None, default None
-        Likewise.
+        Of OM1's runtime, likewise.
     schema_ : str or None, default None
         ``$schema``, for editors.
     """
@@ -242,6 +269,7 @@ class RobotConfig(Frozen):
     never: tuple[Never, ...] = ()
     limits: tuple[Limit, ...] = ()
     memory: Remembered = Field(default_factory=Remembering)
+    telemetry: Observed = Field(default_factory=Observing)
     brains: tuple[LLMConfig, ...] = ()
 
     version: str | None = None

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from reflexarc.errors import BadOutputError, TruncatedError
+from reflexarc.errors import BadOutputError, TruncatedError, in_line
 from reflexarc.messages import Arguments
 from reflexarc.types import Action, Json, TextDelta, ToolCallDelta
 from reflexarc.vocabulary import Refusal
@@ -149,7 +149,7 @@ class Decoder(ABC):
     def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]: ...
 
     def _shown(self) -> str:
-        text = " ".join(self._beginning.split())[:SHOWN]
+        text = in_line(self._beginning)[:SHOWN]
         return f"it begins: {text}" if text else "it is empty"
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from reflexarc.config import LLMConfig, RobotConfig
-from reflexarc.errors import SHORTEST_SECRET, DeadlineError, LLMError, ReflexarcError
+from reflexarc.errors import DeadlineError, LLMError, ReflexarcError
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt
+from reflexarc.redaction import hidden
 from reflexarc.registry import find_llm
 from reflexarc.resilience.chain import FailoverLLM, entries
 from reflexarc.types import Action, ActionReady, Finished
@@ -302,8 +303,7 @@ def _blotted(answer: Answer, secrets: Sequence[str]) -> Answer:
 
     def clean(text: str) -> str:
         for secret in secrets:
-            if len(secret) >= SHORTEST_SECRET:
-                text = text.replace(secret, "***")
+            text = hidden(text, secret)
         return text
 
     action = answer.action

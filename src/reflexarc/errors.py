@@ -28,15 +28,15 @@ happened and what to do about it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
+from reflexarc.redaction import hidden
+
 if TYPE_CHECKING:
     from reflexarc.attempts import Attempt
-
-SHORTEST_SECRET = 6
-"""Characters a key has at least, to be one."""
 
 Phase = Literal["first_action", "stall", "total"]
 
@@ -97,8 +97,8 @@ class ReflexarcError(Exception):
         secret : str
             One of less than `SHORTEST_SECRET` characters is none, and may be a part of any word.
         """
-        if len(secret) >= SHORTEST_SECRET:
-            self.message = self.message.replace(secret, "***")
+        self.message = hidden(self.message, secret)
+        self.request_id = self.request_id and hidden(self.request_id, secret)
         self.args = (self.message,)
 
     def to_dict(self) -> dict[str, object]:
@@ -322,6 +322,26 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     return f"did you mean '{lowered[near[0]]}'?" if near else f"choose one of {', '.join(words)}"
 
 
+# What moves a terminal's cursor, or has it write from right to left.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def in_line(text: str) -> str:
+    """Somebody else's words on one line, so that none of them passes for a line of ours.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        White space is single spaces; what would move a terminal's cursor is ``�``.
+    """
+    return _CONTROL.sub("�", " ".join(text.split()))
+
+
 _LONGEST_QUOTE = 300
 
 
@@ -338,7 +358,7 @@ def quote(text: str) -> str:
     str
         At most 300 characters; HTML is only named.
     """
-    line = " ".join(text.split())
+    line = in_line(text)
     if line.startswith("<"):
         return "a web page"
     return line if len(line) <= _LONGEST_QUOTE else f"{line[: _LONGEST_QUOTE - 1]}…"

@@ -43,3 +43,19 @@ def is_here(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_open(url: str) -> bool:
+    """Whether others can read what is sent: unencrypted, and not to this machine.
+
+    Parameters
+    ----------
+    url : str
+        Of http or a WebSocket.
+
+    Returns
+    -------
+    bool
+    """
+    parts = urlsplit(url)
+    return parts.scheme in {"http", "ws"} and not is_here(parts.hostname or "")

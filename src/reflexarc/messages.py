@@ -26,8 +26,47 @@ _ROLES: Mapping[str, Role] = {
     "tool": "tool",
 }
 
+# What ends a turn, or begins one, in the templates of Llama, Mistral, Qwen, SmolLM, Gemma and
+# DeepSeek. Servers of one's own read a message's text as they read the template, marks and all.
+_MARK = re.compile(
+    r"<(?=[|\uff5c][^<>\n]{1,40}[|\uff5c]>|/?s>|<?/?SYS>|(?:start|end)_of_turn>|(?:bos|eos|unk)>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|ARGS|CALL_ID)\])"
+)
+
 _ID = re.compile(r"[a-zA-Z0-9]{9}")
 _NO_RESULT = "ok"
+
+
+def unmarked(text: str) -> str:
+    """A text in which nothing begins or ends a turn.
+
+    Parameters
+    ----------
+    text : str
+        What was said or sensed; who said it may know how the model's turns are marked.
+
+    Returns
+    -------
+    str
+        With a space in each mark, as in ``< |im_end|>``, which is then no mark.
+    """
+    return _MARK.sub(r"\g<0> ", text)
+
+
+def disarmed(turn: Message) -> Message:
+    """A turn that ends where it ends; see `unmarked`.
+
+    Parameters
+    ----------
+    turn : Message
+        Of anybody.
+
+    Returns
+    -------
+    Message
+    """
+    calls = tuple(replace(call, arguments=unmarked(call.arguments)) for call in turn.tool_calls)
+    return replace(turn, content=unmarked(turn.content), tool_calls=calls)
 
 
 def read_message(given: Message | Mapping[str, Any]) -> Message:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from reflexarc.config import RobotConfig, Sensed
-from reflexarc.messages import as_calls, as_text, merged, read_message
+from reflexarc.messages import as_calls, as_text, disarmed, merged, read_message
 from reflexarc.prose import read_prose
 from reflexarc.types import Action, Message, whole_characters
 from reflexarc.vocabulary import Vocabulary
@@ -154,7 +154,8 @@ def build_messages(
     """Messages that the strictest server accepts.
 
     One system message first, then turns of alternating roles, the last of them the user's. An
-    assistant's turn before any user's, OM1's summary, joins the system message.
+    assistant's turn before any user's, OM1's summary, joins the system message. Nothing that was
+    said or sensed can end its turn or begin another.
 
     Parameters
     ----------
@@ -171,7 +172,8 @@ def build_messages(
     """
     system = [prompt.system, _examples(prompt.examples), closing]
     turns: list[Message] = []
-    for message in (*_past(prompt.history, form), Message("user", prompt.situation)):
+    for turn in (*_past(prompt.history, form), Message("user", prompt.situation)):
+        message = disarmed(turn)
         if message.role == "system" or (message.role == "assistant" and not turns):
             system.append(message.content)
         else:

@@ -14,6 +14,7 @@ from typing import Any, overload
 from reflexarc.config import LLMConfig
 from reflexarc.errors import ConfigError, UnavailableError, did_you_mean
 from reflexarc.llm import LLM, R
+from reflexarc.redaction import blotted
 from reflexarc.types import CortexOutputModel
 from reflexarc.vocabulary import Vocabulary
 
@@ -125,5 +126,5 @@ def find_llm(name: str) -> Any:
                 retryable=False,
             ) from error
     raise ConfigError(
-        f"there is no LLM type '{name}'; {did_you_mean(name, [*PROVIDERS, *announced])}"
+        f"there is no LLM type '{blotted(name)}'; {did_you_mean(name, [*PROVIDERS, *announced])}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,25 +46,50 @@ class Remembering(Frozen):
     max_days: Annotated[float, NoBool] = Field(default=MAX_DAYS, gt=0, le=MOST_DAYS)
 
 
-def _none_if_off(value: Any) -> Any:
-    if value is False:
-        return None
-    if value is None or isinstance(value, Remembering) or as_object(value) is not None:
-        return value
-    raise ValueError(
-        "is false, or an object as { max_days: 30 }; leave the line out for the usual memory"
-    )
+def none_if_off(kind: type[Frozen], remedy: str) -> Callable[[Any], Any]:
+    """Take ``false`` for None, and refuse what is neither that nor an object.
+
+    Parameters
+    ----------
+    kind : type
+        What the object becomes.
+    remedy : str
+        What to write instead.
+
+    Returns
+    -------
+    callable
+        For `pydantic.BeforeValidator`.
+    """
+
+    def check(value: Any) -> Any:
+        if value is False:
+            return None
+        if value is None or isinstance(value, kind) or as_object(value) is not None:
+            return value
+        raise ValueError(f"is false, or an object as {remedy}")
+
+    return check
 
 
-def _false_is_off(schema: dict[str, Any]) -> None:
+def false_is_off(schema: dict[str, Any]) -> None:
+    """Have a JSON Schema say ``false`` where our None is.
+
+    Parameters
+    ----------
+    schema : dict
+        Of the field; it is changed.
+    """
     schema["anyOf"] = [
         {"const": False} if each == {"type": "null"} else each for each in schema["anyOf"]
     ]
 
 
+_REMEDY = "{ max_days: 30 }; leave the line out for the usual memory"
+
 Remembered = Annotated[
     Remembering | None,
-    BeforeValidator(_none_if_off),
-    Field(json_schema_extra=_false_is_off),
+    BeforeValidator(none_if_off(Remembering, _REMEDY)),
+    Field(json_schema_extra=false_is_off),
 ]
 """As a file has it: an object, or false, which is None here."""

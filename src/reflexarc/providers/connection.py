@@ -84,7 +84,8 @@ def connect_error(address: Address, error: BaseException) -> ConnectError:
             advice = (
                 "check this machine's clock"
                 if cause.verify_code in _CLOCK_CODES
-                else "check base_url, or install the certificate authority that signed it"
+                else "check base_url, or install the certificate authority that signed it, or name "
+                "a file that has it by the variable SSL_CERT_FILE"
             )
             return ConnectError(
                 f"{host} shows a certificate that is not valid ({cause}); {advice}", retryable=False

@@ -15,10 +15,12 @@ from reflexarc.llm import Request, Transport
 from reflexarc.providers.chat import read_reply
 from reflexarc.providers.connection import IDLE_S, Address, connect_error, greeting_url
 from reflexarc.providers.dialect import Dialect
+from reflexarc.providers.failure import read_error
 from reflexarc.providers.greeting import Greeter
 from reflexarc.providers.reply import (
     LARGEST_ERROR,
     Body,
+    Explain,
     Retirement,
     read_at_most,
     read_body,
@@ -42,6 +44,8 @@ class HttpTransport(Transport):
         How the server spells a request.
     understand : callable, default read_reply
         Reads one parsed event, or one whole reply.
+    explain : callable, default read_error
+        Reads a failure.
     """
 
     def __init__(
@@ -49,10 +53,12 @@ class HttpTransport(Transport):
         locate: Callable[[Address | None], Awaitable[Address]],
         dialect: Dialect,
         understand: Callable[[object], list[Wire]] = read_reply,
+        explain: Explain = read_error,
     ) -> None:
         self._locate = locate
         self._dialect = dialect
         self._understand = understand
+        self._explain = explain
         self._session: aiohttp.ClientSession | None = None
         self._retirement = Retirement()
         self._greeter = Greeter()
@@ -76,7 +82,9 @@ class HttpTransport(Transport):
                 self._retirement.note(response.headers)
                 if response.status != 200:
                     text = (await read_at_most(body, LARGEST_ERROR)).decode("utf-8", "replace")
-                    raise read_failure(response.status, response.headers, text, address.api_key)
+                    raise read_failure(
+                        response.status, response.headers, text, address.api_key, self._explain
+                    )
                 if server := response.headers.get("server"):
                     yield [ServedBy(server=server)]
                 async with aclosing(read_body(body)) as batches:

@@ -43,6 +43,7 @@ class LlamaSdkTransport(SdkTransport[_Client]):
 
     package = "llama-api-client"
     extra = "llama"
+    logger = "httpcore.http11"
     dialect = Dialect(max_tokens="max_completion_tokens")
     understand = read_native
 

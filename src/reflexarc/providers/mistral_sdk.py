@@ -68,6 +68,7 @@ class MistralSdkTransport(SdkTransport[_Client]):
 
     package = "mistralai"
     extra = "mistral"
+    logger = "httpcore2.http11"
     dialect = DIALECT
     sends_any_field = False
 

@@ -19,7 +19,7 @@ from reflexarc.checks import Form, check_key
 from reflexarc.clocks import Clocks
 from reflexarc.config import LLMConfig
 from reflexarc.decoder import Decoder
-from reflexarc.errors import ConfigError, ContextOverflowError, LLMError, LoadingError
+from reflexarc.errors import ConfigError, ContextOverflowError, LLMError, LoadingError, quote
 from reflexarc.llm import LLM, Messages, R, Request, Transport
 from reflexarc.messages import recent
 from reflexarc.prompt import Prompt, build_messages, read_prompt
@@ -27,7 +27,9 @@ from reflexarc.providers.aim import ActionsAim, Aim, ModelAim, TextAim, answer_f
 from reflexarc.providers.chat import read_reply
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.endpoint import Endpoint
+from reflexarc.providers.failure import read_error
 from reflexarc.providers.http import Address, HttpTransport
+from reflexarc.providers.reply import Explain
 from reflexarc.types import CortexOutputModel, Event, Wire
 from reflexarc.vocabulary import Vocabulary
 
@@ -82,6 +84,17 @@ class ProviderLLM(LLM[R]):
     environ : mapping of str to str
         Where the provider's key is looked up.
 
+    Attributes
+    ----------
+    provider : Provider
+        Who answers.
+    sdk : callable or None
+        Makes the transport of the vendor's SDK from an address; None where there is none.
+    understand : callable
+        Reads one parsed event, or one whole reply, that our own client has received.
+    explain : callable
+        Makes an error of a failure that it has received: of its status, headers and body.
+
     Raises
     ------
     ConfigError
@@ -91,6 +104,7 @@ class ProviderLLM(LLM[R]):
     provider: ClassVar[Provider]
     sdk: ClassVar[Callable[[Address], Transport] | None] = None
     understand: ClassVar[Callable[[object], list[Wire]]] = read_reply
+    explain: ClassVar[Explain] = read_error
     _key: SecretStr | None = None
 
     def __init__(
@@ -136,12 +150,14 @@ class ProviderLLM(LLM[R]):
         """Ask, and give out everything that happens as it happens; see `LLM.stream`.
 
         What the server refuses or ignores is asked for in another way, once and within the same
-        deadline, as long as no action is out.
+        deadline, as long as no action is out. A key that would travel unencrypted is a
+        `ConfigError`, and nothing is sent.
         """
         whole = read_prompt(prompt, messages)
         return self._answer(whole, self._aim_of(whole))
 
     async def _answer(self, whole: Prompt, aim: Aim) -> AsyncGenerator[Event, None]:
+        self.config.check_route()
         request = partial(self._request, whole, aim)
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -171,12 +187,21 @@ class ProviderLLM(LLM[R]):
                     tries = error.attempts
 
     async def open(self) -> None:
-        """Make the transport ready, so that the first question does not pay for it."""
+        """Make the transport ready, so that the first question does not pay for it.
+
+        Raises
+        ------
+        ConfigError
+            If the key would travel unencrypted; see `LLMConfig.check_route`.
+        """
+        self.config.check_route()
         await self._transport.open()
 
     async def connect(self) -> None:
         """Have a connection open to the server; see `LLM.connect`."""
-        await self._transport.connect()
+        with suppress(ConfigError):  # the question will meet the same, and tell
+            self.config.check_route()
+            await self._transport.connect()
 
     async def warm(self, prompt: Prompt) -> None:
         """Have a connection open, so that the first question need not wait for one.
@@ -220,7 +245,7 @@ class ProviderLLM(LLM[R]):
         """Learn from an answer."""
         if call.model != self.model and call.model not in self._served_by:
             self._served_by.add(call.model)
-            _log.info("%s was asked for %s; %s answers.", self.name, self.model, call.model)
+            _log.info("%s was asked for %s; %s answers.", self.name, self.model, quote(call.model))
         has_choice = isinstance(self.config.structured, tuple) or self.config.structured == "auto"
         has_grammar = isinstance(aim, ActionsAim) and aim.vocabulary is not None
         may_prefer = has_choice and has_grammar and self._transport.sends_any_field
@@ -243,7 +268,8 @@ class ProviderLLM(LLM[R]):
         async def locate(_: Address | None) -> Address:
             return address
 
-        return HttpTransport(locate, self._dialect, type(self).understand)
+        kind = type(self)
+        return HttpTransport(locate, self._dialect, kind.understand, kind.explain)
 
     def _address(self, environ: Mapping[str, str]) -> tuple[Address, bool]:
         """The server with its key, and whether it is the vendor's own."""
@@ -296,9 +322,10 @@ class ProviderLLM(LLM[R]):
         """What to send, by all that is known of the server."""
         endpoint = self._endpoint
         history = recent(prompt.history, endpoint.most_turns)
+        shown = prompt if history is prompt.history else replace(prompt, history=history)
         form = aim.form or endpoint.form
         return replace(
-            self._composed(replace(prompt, history=history), aim, form),
+            self._composed(shown, aim, form),
             form=form,
             turns=len(history),
             amended=dict(endpoint.amended),

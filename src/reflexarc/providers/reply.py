@@ -8,20 +8,17 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reflexarc.errors import (
-    SHORTEST_SECRET,
-    BadOutputError,
-    ConnectError,
-    LLMError,
-    UnavailableError,
-    quote,
-)
+from reflexarc.errors import BadOutputError, ConnectError, LLMError, UnavailableError, quote
 from reflexarc.providers.chat import read_event, read_reply
 from reflexarc.providers.failure import read_error
 from reflexarc.providers.sse import EventParser, ServerEvent
+from reflexarc.redaction import hidden
 from reflexarc.types import Stop, Wire
 
 _log = logging.getLogger(__name__)
+
+Explain = Callable[[int, Mapping[str, str], object], LLMError]
+"""What makes an error of a failure; `read_error` knows the envelopes in use."""
 
 LARGEST_REPLY = 8 << 20
 """Bytes one reply may have in all."""
@@ -52,7 +49,7 @@ class Retirement:
         date = headers.get(self.HEADER)
         if date is not None and not self._told:
             self._told = True
-            _log.warning("The server will retire this model on %s; name another one.", date)
+            _log.warning("The server will retire this model on %s; name another one.", quote(date))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +181,11 @@ def broken_error(error: Exception) -> ConnectError:
 
 
 def read_failure(
-    status: int, headers: Mapping[str, str], text: str, api_key: str | None
+    status: int,
+    headers: Mapping[str, str],
+    text: str,
+    api_key: str | None,
+    explain: Explain = read_error,
 ) -> LLMError:
     """Understand the text of a failure; see `read_error`.
 
@@ -198,19 +199,21 @@ def read_failure(
         Its body.
     api_key : str or None
         Blotted out, since some servers quote the key they refuse.
+    explain : callable, default read_error
+        Makes an error of the status, the headers and the body, which is parsed if it is JSON.
 
     Returns
     -------
     LLMError
         To be raised.
     """
-    if api_key and len(api_key) >= SHORTEST_SECRET:
-        text = text.replace(api_key, "***")
-    try:
+    try:  # as parsed and written again, no escape hides the key
         body: object = json.loads(text)
+        text = json.dumps(body, ensure_ascii=False)
+        body = json.loads(hidden(text, api_key or ""))
     except (ValueError, RecursionError):
-        body = text
-    return read_error(status, headers, body)
+        body = hidden(text, api_key or "")
+    return explain(status, headers, body)
 
 
 async def _read_until(body: Body, until: float) -> bytes:

@@ -8,6 +8,7 @@ what that mends.
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -28,6 +29,7 @@ from reflexarc.providers.reply import (
     read_body,
     read_failure,
 )
+from reflexarc.redaction import hidden
 from reflexarc.types import Json, ServedBy, Wire
 
 
@@ -146,6 +148,18 @@ def media_of(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+class _Blot(logging.Filter):
+    """Blots a key out of what an HTTP library logs: at DEBUG, every header of every reply."""
+
+    def __init__(self, secret: str) -> None:
+        super().__init__()
+        self._secret = secret
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = hidden(record.getMessage(), self._secret), None
+        return True
+
+
 class SdkTransport(Transport, Generic[C]):
     """Sends requests by a vendor's SDK.
 
@@ -156,12 +170,14 @@ class SdkTransport(Transport, Generic[C]):
     """
 
     package: ClassVar[str]
+    logger: ClassVar[str]
     extra: ClassVar[str]
     dialect: ClassVar[Dialect]
     understand: ClassVar[Callable[[object], list[Wire]]] = read_reply
 
     def __init__(self, address: Address) -> None:
         self._address = address
+        self._blot = _Blot(address.api_key or "")
         self._making: asyncio.Task[C] | None = None
         self._retirement = Retirement()
         self._greeter = Greeter()
@@ -211,6 +227,7 @@ class SdkTransport(Transport, Generic[C]):
         return await asyncio.shield(self._making)
 
     def _made(self) -> C:
+        logging.getLogger(type(self).logger).addFilter(self._blot)
         try:
             return self._make()
         except ImportError as error:
@@ -229,6 +246,7 @@ class SdkTransport(Transport, Generic[C]):
         await asyncio.wait([making])
         if not _failed(making):
             await self._close(making.result())
+        logging.getLogger(type(self).logger).removeFilter(self._blot)
 
     async def _head(self) -> Mapping[str, str]:
         client = await self._opened()

@@ -24,8 +24,10 @@ import aiohttp
 from pydantic import AfterValidator, Field
 
 from reflexarc.checks import Frozen, Seconds
-from reflexarc.errors import SHORTEST_SECRET, quote
+from reflexarc.errors import ConfigError, quote
+from reflexarc.hosts import is_open
 from reflexarc.providers.connection import IDLE_S
+from reflexarc.redaction import SHORTEST_SECRET, hidden
 from reflexarc.runtime.actuators import Actuator, ActuatorError
 from reflexarc.runtime.settings import checked
 from reflexarc.types import Action
@@ -34,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 _BROKEN = (aiohttp.ClientError, OSError)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_HOLDS_A_KEY = re.compile(r"auth|key|token|secret|password|cookie", re.IGNORECASE)
 _LONGEST_REASON = 2000
 _NO_WEBSOCKET = " instead of opening a WebSocket"
 _GOODBYE_S = 0.5  # for the other side to say that it closes as well
@@ -74,6 +77,7 @@ class _Place(Frozen):
 
     timeout: Seconds
     headers: Annotated[dict[str, str], AfterValidator(_check_headers)]
+    allow_plain_http: bool
 
 
 class _HttpPlace(_Place):
@@ -92,6 +96,13 @@ class _Push(Actuator):
         parts = urlsplit(place.url)
         host, port = parts.hostname or "", parts.port
         self._url = place.url
+        keys = list(filter(_HOLDS_A_KEY.search, place.headers))
+        if keys and is_open(place.url) and not place.allow_plain_http:
+            raise ConfigError(
+                f"the header {keys[0]} would travel unencrypted to {parts.netloc}; write "
+                f"{parts.scheme}s://{parts.netloc}, or, where the network is yours alone, "
+                "allow_plain_http: true"
+            )
         # The path and the query of a webhook are its key, so that messages do without.
         self._name = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}"
         self._name += "" if port is None else f":{port}"
@@ -128,7 +139,7 @@ class _Push(Actuator):
     def _refused(self, status: int, said: str = "", instead: str = "") -> ActuatorError:
         """Say why an action was not taken, in the other side's words and without our keys."""
         for secret in self._secrets:
-            said = said.replace(secret, "***")
+            said = hidden(said, secret)
         quoted = f": {quote(said)}" if said.strip() else ""
         what = f"{status} ({responses.get(status, 'unknown')}{quoted}){instead}"
         return ActuatorError(f"{self._name} answered {what}; {_ADVICE.get(status // 100, _ELSE)}")
@@ -174,6 +185,8 @@ class HttpActuator(_Push):
         Seconds until the answer.
     headers : mapping of str to str or None, default None
         Sent with each; where a key is wanted, ``{"Authorization": "Bearer …"}``.
+    allow_plain_http : bool, default False
+        Whether a header with a key may travel unencrypted to another machine.
 
     Raises
     ------
@@ -182,9 +195,15 @@ class HttpActuator(_Push):
     """
 
     def __init__(
-        self, url: str, *, timeout: float = 10.0, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        timeout: float = 10.0,
+        headers: Mapping[str, str] | None = None,
+        allow_plain_http: bool = False,
     ) -> None:
-        super().__init__(checked(_HttpPlace, url=url, timeout=timeout, headers=headers or {}))
+        settings = {"url": url, "timeout": timeout, "headers": headers or {}}
+        super().__init__(checked(_HttpPlace, **settings, allow_plain_http=allow_plain_http))
 
     async def perform(self, action: Action) -> None:
         """Send it, and wait until it is done."""
@@ -219,6 +238,8 @@ class WebSocketActuator(_Push):
         Seconds for one action, opening the connection included.
     headers : mapping of str to str or None, default None
         Sent when the connection is opened.
+    allow_plain_http : bool, default False
+        Whether a header with a key may travel unencrypted to another machine.
     heartbeat : float, default 10.0
         Seconds between two pings; without an answer for half as long, the connection is lost.
 
@@ -234,9 +255,11 @@ class WebSocketActuator(_Push):
         *,
         timeout: float = 10.0,
         headers: Mapping[str, str] | None = None,
+        allow_plain_http: bool = False,
         heartbeat: float = 10.0,
     ) -> None:
         settings = {"url": url, "timeout": timeout, "headers": headers or {}}
+        settings["allow_plain_http"] = allow_plain_http
         place = checked(_WebSocketPlace, **settings, heartbeat=heartbeat)
         super().__init__(place)
         self._heartbeat_s = place.heartbeat

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from reflexarc.testing.dialects import DIALECTS, UNTHINKING
 from reflexarc.testing.refusals import RULES
 from reflexarc.testing.reply import Reply, Step
-from reflexarc.testing.rules import refuse
+from reflexarc.testing.rules import Rules, refuse
 from reflexarc.testing.server import Received, Server
 from reflexarc.testing.style import Piece, Style
 from reflexarc.types import Usage, as_object
@@ -38,6 +38,10 @@ class Emulator:
         ``Content-Type`` of a stream.
     json_type : str, default "application/json"
         ``Content-Type`` of the rest.
+    style : Style or None, default None
+        How it writes an answer; None is as the server of this name in `EMULATORS` does.
+    rules : Rules or None, default None
+        What it refuses; None, likewise.
 
     Notes
     -----
@@ -58,6 +62,8 @@ class Emulator:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     stream_type: str = "text/event-stream; charset=utf-8"
     json_type: str = "application/json"
+    style: Style | None = None
+    rules: Rules | None = None
 
     def refusal(self, request: Received) -> Reply | None:
         """What it answers to a request that breaks its rules.
@@ -97,7 +103,7 @@ class Emulator:
         -------
         Reply
         """
-        return self._stream(DIALECTS[self.name], pieces, finish, usage)
+        return self._stream(self._usual(), pieces, finish, usage)
 
     def whole(self, *pieces: Piece, finish: str = "stop", usage: Usage | None = COUNTS) -> Reply:
         """The same answer, not streamed.
@@ -115,7 +121,7 @@ class Emulator:
         -------
         Reply
         """
-        return self._whole(DIALECTS[self.name], pieces, finish, usage)
+        return self._whole(self._usual(), pieces, finish, usage)
 
     def reply(
         self,
@@ -145,7 +151,7 @@ class Emulator:
             return refusal
         asked = as_object(request.json) or {}
         thinking = (as_object(asked.get("thinking")) or {}).get("type")
-        style = DIALECTS[self.name]
+        style = self._usual()
         if thinking == "disabled":
             style = UNTHINKING.get(self.name, style)
         if asked.get("stream") is not True:
@@ -170,8 +176,11 @@ class Emulator:
         return _Checked(self, *replies)
 
     def _refusal(self, request: Received, body: bytes) -> Reply | None:
-        refusal = refuse(RULES[self.name], request.headers, body)
+        refusal = refuse(self.rules or RULES[self.name], request.headers, body)
         return None if refusal is None else self._json(refusal.body, refusal.status)
+
+    def _usual(self) -> Style:
+        return self.style or DIALECTS[self.name]
 
     def _stream(
         self, style: Style, pieces: tuple[Piece | Step, ...], finish: str, usage: Usage | None
