@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from reflexarc.cli import completion
 from reflexarc.cli.brain import Llm, brain_of, guarded, switch_of
 from reflexarc.cli.doctor import doctor
 from reflexarc.cli.eval import evaluate
@@ -22,6 +23,7 @@ from reflexarc.cli.outcome import WORLD_FAILED, failures, finish
 from reflexarc.cli.replay import replay
 from reflexarc.cli.report import AsJson, Report
 from reflexarc.cli.run import Robot, chat, run, sayable
+from reflexarc.cli.trace import trace
 from reflexarc.config import RobotConfig
 from reflexarc.errors import ConfigError, LLMError, did_you_mean
 from reflexarc.llm import LLM
@@ -47,6 +49,7 @@ app.command("eval")(evaluate)
 app.command()(replay)
 app.command()(run)
 app.command()(chat)
+app.command()(trace)
 
 
 def _show_version(wanted: bool) -> None:
@@ -67,13 +70,21 @@ def reflexarc(
         logging.getLogger(f"reflexarc.resilience.{name}").setLevel(logging.ERROR)
 
 
-Model = Annotated[str, typer.Argument(metavar="[NAME]", help="A known model.")]
+Model = Annotated[
+    str,
+    typer.Argument(metavar="[NAME]", help="A known model.", autocompletion=completion.model),
+]
 
 
 @app.command()
 def ask(
     text: Annotated[str, typer.Argument(help="What the robot senses.")],
-    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="The robot.")],
+    config: Annotated[
+        Path,
+        typer.Option(
+            "--config", metavar="FILE", help="The robot.", autocompletion=completion.robot
+        ),
+    ],
     llm: Llm = None,
     as_json: AsJson = False,
 ) -> None:
@@ -157,6 +168,9 @@ def check(file: Robot, as_json: AsJson = False) -> None:
     report = Report(as_json=as_json)
     with failures(report):
         robot = RobotConfig.load(file)
+        for brain in (robot.cortex_llm, *robot.brains):
+            for each in (brain, *brain.llms):
+                each.check_route()
         vocabulary = Vocabulary.from_actions(robot.agent_actions)
         load_actuators(each for each in robot.agent_actions if knows_connector(each.connector))
         load_inputs(each for each in robot.agent_inputs if knows_input(each.type))
@@ -179,11 +193,19 @@ def bench(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]", help="Some of import, decoder, chain, memory, page, onboard."
+            metavar="[NAME]",
+            help="Some of import, decoder, chain, memory, page, telemetry, onboard.",
+            autocompletion=completion.figure,
         ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="The robot for onboard.")
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="The robot for onboard.",
+            autocompletion=completion.robot,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

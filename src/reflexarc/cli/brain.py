@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from reflexarc.cli import completion
 from reflexarc.config import RobotConfig
 from reflexarc.errors import ConfigError
 from reflexarc.guard import Guard
@@ -17,7 +18,12 @@ from reflexarc.vocabulary import Refusal, Vocabulary
 
 Llm = Annotated[
     str | None,
-    typer.Option("--llm", metavar="JSON", help='Another brain: {"type": "LlamaLLM", …}.'),
+    typer.Option(
+        "--llm",
+        metavar="JSON",
+        help='Another brain: {"type": "LlamaLLM", …}.',
+        autocompletion=completion.brain,
+    ),
 ]
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from reflexarc.cli import completion
 from reflexarc.cli.brain import Llm, vocabulary_of
 from reflexarc.cli.outcome import WORLD_FAILED, failures, finish
 from reflexarc.cli.report import AsJson, Report, shown
@@ -27,7 +28,12 @@ _WIDEST_BRAIN = 21  # "smollm2-135m-instruct"; longer names are folded
 def doctor(
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Ask the brains of this robot instead."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Ask the brains of this robot instead.",
+            autocompletion=completion.robot,
+        ),
     ] = None,
     llm: Llm = None,
     as_json: AsJson = False,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 import typer
 from rich.table import Table
 
+from reflexarc.cli import completion
 from reflexarc.cli.brain import Llm, brain_of, vocabulary_of
 from reflexarc.cli.outcome import failures, finish
 from reflexarc.cli.picture import check_plot
@@ -32,11 +33,22 @@ def evaluate(
         Path, typer.Argument(metavar="SITUATIONS", help="One JSON object a line.")
     ],
     config: Annotated[
-        list[Path], typer.Option("--config", metavar="FILE", help="The robot; repeatable.")
+        list[Path],
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="The robot; repeatable.",
+            autocompletion=completion.robot,
+        ),
     ],
     llm: Llm = None,
     half: Annotated[
-        str | None, typer.Option(metavar="tune|held", help="Only one half of the situations.")
+        str | None,
+        typer.Option(
+            metavar="tune|held",
+            help="Only one half of the situations.",
+            autocompletion=completion.half,
+        ),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw the accuracies.")

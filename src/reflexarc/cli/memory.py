@@ -15,8 +15,9 @@ from typing import IO, Annotated, Any
 
 import typer
 
+from reflexarc.cli import completion
 from reflexarc.cli.outcome import WORLD_FAILED, failures
-from reflexarc.cli.report import AsJson, Report, shown
+from reflexarc.cli.report import AsJson, Report, passage, shown
 from reflexarc.config import RobotConfig
 from reflexarc.errors import ConfigError
 from reflexarc.memory import Deed, Store, Tick
@@ -31,7 +32,13 @@ MOST = 2**62
 memory = typer.Typer(no_args_is_help=True, help="What a robot remembers.")
 
 Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="The memory of this robot's file.")
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The memory of this robot's file.",
+        autocompletion=completion.robot,
+    ),
 ]
 Robot = Annotated[
     str | None, typer.Option("--robot", metavar="NAME", help="The memory of the robot so named.")
@@ -267,8 +274,8 @@ def _show(ticks: Iterable[Tick], report: Report) -> None:
 
 def _sentences(tick: Tick) -> str:
     at = tick.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    lines = [f"[dim]#{tick.id}  {at}[/]  [bold]{shown(tick.prompt.situation)}[/]"]
-    lines += [f"  [dim]too late for: {shown(text)}[/]" for text in tick.missed]
+    lines = [f"[dim]#{tick.id}  {at}[/]  [bold]{passage(tick.prompt.situation)}[/]"]
+    lines += [f"  [dim]too late for: {passage(text)}[/]" for text in tick.missed]
     lines += map(_deed, tick.deeds)
     if tick.error_kind:
         lines.append(f"  [red]{tick.error_kind}[/]: {shown(tick.error)}")
@@ -281,10 +288,10 @@ def _sentences(tick: Tick) -> str:
 
 
 def _deed(deed: Deed) -> str:
-    name = f"[green]{shown(f'{deed.type:<8}')}[/] {shown(deed.value)}"
+    name = f"[green]{shown(f'{deed.type:<8}')}[/] {passage(deed.value)}"
     if deed.outcome == "done":
         return f"  {name}  [dim]{deed.at_s:.2f} s[/]"
-    return f"  [yellow]{deed.outcome}[/]  {name}: {shown(deed.reason)}"
+    return f"  [yellow]{deed.outcome}[/]  {name}: {passage(deed.reason)}"
 
 
 def _export(store: Store, target: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from io import TextIOWrapper
@@ -27,7 +28,8 @@ from reflexarc.types import ActionReady, ActionRefused, Finished, TextDelta, Usa
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+# Also what has a terminal write from right to left: it shows other words than are there.
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class Report:
@@ -127,7 +129,14 @@ class Report:
 
 
 def _console(*, to_stderr: bool) -> Console:
-    return Console(stderr=to_stderr, highlight=False, soft_wrap=True, emoji=False)
+    plain = bool(os.environ.get("NO_COLOR"))  # rich alone drops the colours, not bold and dim
+    return Console(
+        stderr=to_stderr,
+        color_system=None if plain else "auto",
+        highlight=False,
+        soft_wrap=True,
+        emoji=False,
+    )
 
 
 def shown(text: str) -> str:
@@ -146,23 +155,39 @@ def shown(text: str) -> str:
     return escape(_CONTROL.sub("�", text))
 
 
+def passage(text: str) -> str:
+    """The same among lines of ours, for which none of its own can be taken.
+
+    Parameters
+    ----------
+    text : str
+        Any.
+
+    Returns
+    -------
+    str
+        Each line after the first begins with ``| ``.
+    """
+    return shown(text).replace("\n", "\n| ")
+
+
 def _sentence(
     event: TickStarted | ActionReady | ActionRefused | AttemptFailed | Finished | Failed,
 ) -> str:
     match event:
         case TickStarted():
-            missed = "".join(f"[dim]too late for: {shown(text)}[/]\n" for text in event.missed)
-            return f"{missed}[bold]{shown(event.text)}[/]"
+            missed = "".join(f"[dim]too late for: {passage(text)}[/]\n" for text in event.missed)
+            return f"{missed}[bold]{passage(event.text)}[/]"
         case ActionReady(action=action):
-            name = f"{action.type:<8}"
-            return f"  [green]{name}[/] {shown(action.value)}  [dim]{event.at_s:.2f} s[/]"
+            name = passage(action.type)
+            return f"  [green]{name:<8}[/] {passage(action.value)}  [dim]{event.at_s:.2f} s[/]"
         case ActionRefused():
-            return f"  [yellow]refused[/]  {shown(event.reason)}"
+            return f"  [yellow]refused[/]  {passage(event.reason)}"
         case AttemptFailed(attempt=attempt, next=asked):
             again = " again" if asked == attempt.provider else ""
             then = "the robot idles" if asked == IDLE else f"{asked} is asked{again}"
             return (
-                f"  [yellow]{attempt.outcome}[/]  {attempt.provider}: {shown(attempt.message)}; "
+                f"  [yellow]{attempt.outcome}[/]  {attempt.provider}: {passage(attempt.message)}; "
                 f"[bold]{then}[/]  [dim]{event.at_s:.2f} s[/]"
             )
         case Finished(reason=reason) if reason:
@@ -173,7 +198,7 @@ def _sentence(
             first = "no action" if event.first_action_s is None else f"{event.first_action_s:.2f} s"
             return (
                 f"  [dim]first action {first} · all {event.total_s:.2f} s · "
-                f"{event.provider} {shown(event.model)}{overtaken}[/]"
+                f"{event.provider} {passage(event.model)}{overtaken}[/]"
             )
         case Failed(error=LLMError() as error):
             return f"  [red]{error.kind}[/]: {shown(error.message)}"

@@ -11,27 +11,37 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from reflexarc.cli import completion
 from reflexarc.cli.brain import Llm, guarded, switch_of, vocabulary_of
 from reflexarc.cli.outcome import WORLD_FAILED, failures, finish
 from reflexarc.cli.report import AsJson, Report
+from reflexarc.cli.telemetry import Telemetry, telemetry_of
 from reflexarc.config import AgentAction, Plugin, RobotConfig
 from reflexarc.errors import ConfigError, StorageError
 from reflexarc.memory import Memory, Tick
 from reflexarc.memory.place import memory_of
 from reflexarc.prompt import Prompt
 from reflexarc.runtime.actuators import Body
-from reflexarc.runtime.events import TickEvent
+from reflexarc.runtime.events import Observer, TickEvent
 from reflexarc.runtime.inputs import Board, Inbox, Input, Lines, Script
 from reflexarc.runtime.loop import Loop
 from reflexarc.runtime.parts import knows_connector, knows_input, load_actuators, load_inputs
 from reflexarc.runtime.switch import Switch
 
-Robot = Annotated[Path, typer.Argument(metavar="FILE", help="A robot, in OM1's JSON5 format.")]
+if TYPE_CHECKING:
+    from reflexarc.web import PageServer
+
+Robot = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="A robot, in OM1's JSON5 format.", autocompletion=completion.robot
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,7 @@ class _Parts:
     switch: Switch[Any]
     body: Body
     inputs: list[Input]
+    telemetry: Telemetry
 
 
 def run(
@@ -100,7 +111,13 @@ def _start(robot: RobotConfig, wish: _Wish, report: Report) -> None:
     """Run a robot to its end, and leave with the exit code that it deserves."""
     typed = not wish.say and sys.stdin is not None and sys.stdin.isatty()
     body = load_actuators(robot.agent_actions)
-    parts = _Parts(switch_of(robot), body, _inputs(robot, wish))
+    switch = switch_of(robot)
+    telemetry, objection = telemetry_of(
+        robot, vocabulary_of(robot), switch, os.environ, has_page=wish.page is not None
+    )
+    if objection:
+        report.aside(objection)
+    parts = _Parts(switch, body, _inputs(robot, wish), telemetry)
     try:
         failed = finish(_live(robot, parts, wish, report))
     except KeyboardInterrupt:
@@ -126,13 +143,14 @@ async def _live(robot: RobotConfig, parts: _Parts, wish: _Wish, report: Report) 
             "standard input is closed, so nothing can be typed; `reflexarc run` takes --say TEXT"
         )
     inbox = Inbox()
-    observers = [report.event]
+    observers: list[Observer] = []
 
     def observe(event: TickEvent) -> None:
         for each in observers:
             each(event)
 
     async with AsyncExitStack() as stack:
+        observers += [*await parts.telemetry.enter(stack), report.event]
         memory = _memory_of(robot)
         if memory is not None:
             await stack.enter_async_context(memory)
@@ -145,13 +163,20 @@ async def _live(robot: RobotConfig, parts: _Parts, wish: _Wish, report: Report) 
             page = Page(robot.name, vocabulary_of(robot), parts.switch, past)
             observers.append(page.observe)
             host, port = wish.page
-            token = os.environ.get("REFLEXARC_TOKEN") or None
-            server = PageServer(page, inbox.say, memory, host=host, port=port, token=token)
+            server = PageServer(
+                page,
+                inbox.say,
+                memory,
+                host=host,
+                port=port,
+                token=os.environ.get("REFLEXARC_TOKEN") or None,
+                metrics=parts.telemetry.metrics,
+            )
             await stack.enter_async_context(server)
-            await _show(server.url, wish, report)
+            await _show(server, wish, report)
         gc.freeze()  # a pass over all that was imported stops the event loop for 30 ms (measured)
         loop = Loop(
-            brain,
+            parts.telemetry.around(brain),
             Prompt.for_robot(robot),
             hertz=robot.hertz,
             history_length=parts.switch.history_length,
@@ -205,13 +230,20 @@ async def _past(memory: Memory | None, last: int, report: Report) -> list[Tick]:
         return []
 
 
-async def _show(url: str, wish: _Wish, report: Report) -> None:
-    """Tell where the page is, and open it where that is wished and there is a screen."""
+async def _show(server: PageServer, wish: _Wish, report: Report) -> None:
+    """Tell where the page is, and open it where that is wished and there is a screen.
+
+    A token that somebody has set is known to them, and what is told may be kept in a log. No token
+    goes to a browser, since others see what it is started with.
+    """
+    url, _, token = server.url.partition("/?token=")
+    if token:
+        url += "/?token=" + ("$REFLEXARC_TOKEN" if os.environ.get("REFLEXARC_TOKEN") else token)
     report.say(f"Watch it think: [bold]{url}[/]")
     has_screen = sys.platform == "darwin" or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
     )
-    if wish.opens and has_screen:
+    if wish.opens and has_screen and not token:
         await asyncio.to_thread(webbrowser.open, url)
 
 

@@ -38,10 +38,10 @@ FROM ticks JOIN prompts ON prompts.id = ticks.prompt
 """
 
 _SINCE = """
-SELECT since FROM summaries WHERE robot = ?1 UNION ALL
+SELECT since FROM summaries WHERE robot = :robot UNION ALL
 SELECT at FROM (
     SELECT at FROM ticks JOIN prompts ON prompts.id = ticks.prompt
-    WHERE robot = ?1 ORDER BY at LIMIT 1
+    WHERE robot = :robot ORDER BY at LIMIT 1
 )
 """
 
@@ -285,7 +285,7 @@ class Store:
             if found is None:
                 return
             robot = found["robot"]
-            since = min(row["since"] for row in self._db.execute(_SINCE, [robot]))
+            since = min(row["since"] for row in self._db.execute(_SINCE, {"robot": robot}))
             summary = {"robot": robot, "at": moment(datetime.now(UTC)), "since": since}
             self._insert("summaries", {**summary, "until": until, "text": whole_characters(text)})
 

@@ -28,6 +28,7 @@ from reflexarc.om1.fused import read_actions, read_functions, read_fused
 from reflexarc.om1.settings import make_llm, read_settings
 from reflexarc.prompt import Prompt
 from reflexarc.providers.provider import ProviderLLM
+from reflexarc.telemetry.om1 import Latency
 from reflexarc.types import Action
 from reflexarc.vocabulary import Vocabulary
 
@@ -113,6 +114,7 @@ class Cortex(Generic[R]):
         self.client = self._client(given)
         self.history_manager: Any = history(_named(given), self.client)
         self.last_error: Exception | None = None
+        self._latency = Latency(getattr(self._llm, "model", self._name), self.client.base_url)
 
     def __repr__(self) -> str:
         return f"Cortex({self._name}, {self.client!r})"
@@ -228,12 +230,16 @@ class Cortex(Generic[R]):
             io.set_llm_prompt(prompt)
             whole = self._read(prompt, io)
             await self._warm(whole)
+            began = time.perf_counter()
             if turn.hand_over is None:
-                return self._fitted(await self._llm.ask(whole, messages))
+                answer = self._fitted(await self._llm.ask(whole, messages))
+                self._latency.observe(time.perf_counter() - began)
+                return answer
             async with aclosing(self._llm.act(whole, messages)) as actions:
                 async for action in actions:
                     turn.done.append(action)
                     turn.hand_over(self._output([action]))
+            self._latency.observe(time.perf_counter() - began)
         except ReflexarcError as error:
             self.last_error = error
             _log.error("%s gave no answer (%s): %s", self._name, error.kind, error.message)

@@ -48,9 +48,11 @@ def read_environment(root: Path) -> Environment:
     python = _python(root)
     folders = [str(path) for path in sorted((root / ".venv/lib").glob("python3*/site-packages"))]
     if folders:
-        # A broken installation has distributions without a name.
-        found = [(each.metadata["Name"], each.version) for each in distributions(path=folders)]
-        packages = {_canonical(name): version for name, version in found if name}
+        packages = {
+            _canonical(each.metadata["Name"]): each.version
+            for each in distributions(path=folders)
+            if "Name" in each.metadata  # a broken installation has some without
+        }
         return Environment(".venv", packages, python)
     try:
         entries = objects_in(tomllib.loads((root / "uv.lock").read_bytes().decode()).get("package"))

@@ -108,7 +108,9 @@ class MockInput(Input):
         if isinstance(error, socket.gaierror):
             why = "its name cannot be found; choose another host"
         else:
-            why = _ADVICE.get(error.errno or 0, f"{error.strerror or error}; choose another")
+            # asyncio drops the number where no address of the host is this machine's.
+            number = error.errno or errno.EADDRNOTAVAIL
+            why = _ADVICE.get(number, f"{error.strerror or error}; choose another")
         return ConfigError(f"{self._name} cannot listen at {self._host} port {self.port}: {why}")
 
     async def _serve(self, request: web.BaseRequest, board: Board) -> web.StreamResponse:

@@ -21,6 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from reflexarc.errors import ConfigError, StorageError
 from reflexarc.memory import Memory
+from reflexarc.telemetry import Metrics
 from reflexarc.types import as_object, whole_characters
 from reflexarc.web.door import Door
 from reflexarc.web.fence import HEADERS, Fence, Handler, refusal
@@ -51,6 +52,9 @@ _STUCK_S = 30.0  # for which a watcher may not read before it is let go
 _HEARD_S = 10.0  # for which a request may take to arrive
 _EVERYWHERE = ("0.0.0.0", "::")
 _CLOSING_S = 1.0
+_NO_METRICS = (
+    "this robot counts nothing; install reflexarc[metrics], and leave telemetry on in its file"
+)
 _LINGERING_S = 0.2  # for which the rest of a request that is refused is read, so that it hears why
 
 
@@ -71,6 +75,8 @@ class PageServer:
         None is `PORT`, or any other that is free where that one is taken; 0 is any.
     token : str or None, default None
         What one needs to see the page; None makes one where it is needed.
+    metrics : Metrics or None, default None
+        What ``/metrics`` tells.
 
     Attributes
     ----------
@@ -87,10 +93,12 @@ class PageServer:
         host: str = HOST,
         port: int | None = None,
         token: str | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._page = page
         self._say = say
         self._memory = memory
+        self._metrics = metrics
         self._host = host
         self._port = port
         self._fence = Fence(host, token)
@@ -161,6 +169,7 @@ class PageServer:
         app.on_response_prepare.append(mark)
         app.router.add_get("/events", self._events, allow_head=False)
         app.router.add_get("/ticks", self._ticks)
+        app.router.add_get("/metrics", self._measured)
         app.router.add_post("/say", self._said)
         app.router.add_post("/brain", self._chosen)
         app.router.add_get("/{name:.*}", self._file)
@@ -223,6 +232,16 @@ class PageServer:
         except StorageError as error:
             return refusal(503, error.message)
         return _ok({"ticks": [tick.to_dict() for tick in ticks]})
+
+    async def _measured(self, request: web.Request) -> web.Response:
+        if self._metrics is None:
+            return refusal(404, _NO_METRICS)
+        self._metrics.look()
+        accept = request.headers.get("Accept", "")
+        body, content_type = await asyncio.to_thread(self._metrics.render, accept)
+        return web.Response(
+            body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"}
+        )
 
     async def _said(self, request: web.Request) -> web.Response:
         text = await _field(request, "text")

@@ -1,0 +1,154 @@
+"""Where a robot's spans go, by its file and OpenTelemetry's own variables."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from reflexarc.errors import ConfigError, UnavailableError, did_you_mean
+from reflexarc.packages import install_command
+from reflexarc.telemetry.names import CAPTURE_CONTENT
+
+CLOSING_S = 2.0
+"""Seconds for which the last spans may take to leave; a robot that ends does not wait longer."""
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_EXPORTERS = ("otlp", "console", "none")
+_YES = {"1", "true", "span_only", "span_and_event"}
+
+
+def exporter_of(environ: Mapping[str, str], otlp: str | None = None) -> str:
+    """Which exporter is asked for.
+
+    Parameters
+    ----------
+    environ : mapping of str to str
+        The environment.
+    otlp : str or None, default None
+        The receiver that the robot's file names.
+
+    Returns
+    -------
+    str
+        ``"otlp"``, ``"console"``, or ``"none"`` where nobody asks for spans.
+
+    Raises
+    ------
+    ConfigError
+        If a variable asks for what is not here.
+    """
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return "none"
+    named = environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if not named:
+        return "otlp" if otlp or any(environ.get(each) for each in _ENDPOINTS) else "none"
+    if named not in _EXPORTERS:
+        raise ConfigError(f"OTEL_TRACES_EXPORTER is '{named}'; {did_you_mean(named, _EXPORTERS)}")
+    return named
+
+
+def wants_content(environ: Mapping[str, str]) -> bool:
+    """Whether the environment asks for prompts and answers in spans.
+
+    Parameters
+    ----------
+    environ : mapping of str to str
+        The environment.
+
+    Returns
+    -------
+    bool
+    """
+    return environ.get(CAPTURE_CONTENT, "").strip().lower() in _YES
+
+
+class Exporting:
+    """OpenTelemetry's SDK, sending spans from a thread of its own while it is entered.
+
+    Where the program was started by ``opentelemetry-instrument``, that one's set-up is used.
+
+    Parameters
+    ----------
+    robot : str
+        What it is called: an attribute of all it sends.
+    exporter : {"otlp", "console"}
+        To a receiver, by HTTP; or to standard error, to look at.
+    otlp : str or None, default None
+        The receiver's address, such as ``http://127.0.0.1:4318``; None leaves it to OpenTelemetry's
+        variables, which also tell headers, sampling, and so on.
+
+    Attributes
+    ----------
+    provider : opentelemetry.sdk.trace.TracerProvider
+        Makes tracers.
+
+    Raises
+    ------
+    UnavailableError
+        If the SDK or the exporter is not installed.
+    """
+
+    def __init__(self, robot: str, exporter: str, otlp: str | None = None) -> None:
+        try:
+            from opentelemetry import trace
+            from opentelemetry.sdk.trace import TracerProvider
+        except ImportError as error:
+            raise _missing() from error
+        running = trace.get_tracer_provider()
+        self._is_ours = not isinstance(running, TracerProvider)
+        self.provider: Any = running if not self._is_ours else _provider(robot, exporter, otlp)
+
+    async def __aenter__(self) -> Exporting:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Send what is left, for `CLOSING_S` at most."""
+        if not self._is_ours:
+            return
+        loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+        def close() -> None:
+            self.provider.shutdown()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(closed.set)
+
+        # Not one of asyncio's threads, for which a program waits when it ends.
+        threading.Thread(target=close, name="last spans", daemon=True).start()
+        try:
+            async with asyncio.timeout(CLOSING_S):
+                await closed.wait()
+        except TimeoutError:
+            pass
+
+
+def _provider(robot: str, exporter: str, otlp: str | None) -> Any:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+
+    told = {"gen_ai.agent.name": robot, "service.version": version("reflexarc")}
+    resource = Resource.create(told)
+    if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
+        resource = resource.merge(Resource({"service.name": "reflexarc"}))
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    if exporter == "console":
+        provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
+        return provider
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    except ImportError as error:
+        raise _missing() from error
+    endpoint = None if otlp is None else f"{otlp.removesuffix('/v1/traces')}/v1/traces"
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
+    return provider
+
+
+def _missing() -> UnavailableError:
+    return UnavailableError(
+        f"spans are asked for, and OpenTelemetry is not installed; {install_command('otel')}",
+        retryable=False,
+    )
