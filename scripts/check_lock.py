@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -25,7 +25,13 @@ def main() -> int:
             *group(pyproject, "build"),
             *group(pyproject, "dev"),
         ],
-        "requirements/bench.txt": [*group(pyproject, "bench")],
+        "requirements/bench/reflexarc.txt": [*runtime(pyproject, ("mistral", "llama"))],
+        **{
+            str(peer.with_suffix(".txt").relative_to(ROOT)): [
+                Requirement(line) for line in peer.read_text().splitlines()
+            ]
+            for peer in sorted((ROOT / "requirements/bench").glob("*.in"))
+        },
     }
     complaints = [line for name, asked in wanted.items() for line in complaints_of(name, asked)]
     for line in complaints:
@@ -35,10 +41,13 @@ def main() -> int:
     return 1 if complaints else 0
 
 
-def runtime(pyproject: dict[str, object]) -> Iterator[Requirement]:
-    """The requirements of the package and of every extra, without its references to itself."""
+def runtime(
+    pyproject: dict[str, object], only: Sequence[str] | None = None
+) -> Iterator[Requirement]:
+    """The requirements of the package and of its extras, without its references to itself."""
     project = pyproject["project"]
-    extras = project["optional-dependencies"].values()
+    every = project["optional-dependencies"]
+    extras = [every[name] for name in (every if only is None else only)]
     for text in [*project["dependencies"], *(text for extra in extras for text in extra)]:
         requirement = Requirement(text)
         if requirement.name != project["name"]:

@@ -74,7 +74,7 @@ def test_the_model_on_board_is_measured() -> None:
     robot = RobotConfig.load(SPOT)
     short = robot.model_copy(update={"examples": robot.examples[:3]})
     found = check(
-        list(bench_onboard(short, ticks=3, requests=10)),
+        list(bench_onboard(short, ticks=2, requests=2)),
         [
             "on-board: engine ready",
             "on-board: first start, ready",
@@ -85,6 +85,9 @@ def test_the_model_on_board_is_measured() -> None:
             "on-board: whole answer, p50",
             "on-board: prompt tokens reused",
             "on-board: prompt tokens reused with history",
+            "on-board: first action, OM1's pattern",
+            "on-board: first action, OM1's pattern / ours",
+            "on-board: first action, OM1's pattern / our model alone",
             "on-board: read, OM1's prompt order / ours",
             "on-board: time, OM1's prompt order / ours",
             "on-board: free after an answer is left",
@@ -98,9 +101,11 @@ def test_the_model_on_board_is_measured() -> None:
     assert 50 < value["prompt tokens reused"] <= 100
     assert 50 < value["prompt tokens reused with history"] <= 100
     assert value["read, OM1's prompt order / ours"] > 1
+    assert value["first action, OM1's pattern / ours"] > 1
+    assert value["first action, OM1's pattern / our model alone"] > 1
     assert value["free after an answer is left"] < 0.5, "it goes on as long as it is watched"
     assert 50 < value["memory of the engine"] < 2000
-    assert found["on-board: first action, p50"].note == "3 ticks"
+    assert found["on-board: first action, p50"].note == "2 ticks"
 
 
 def test_figures_come_one_by_one() -> None:
@@ -127,4 +132,4 @@ def test_a_figure_is_readable() -> None:
         "unit": "us/token",
         "note": "median of 5",
     }
-    assert NAMES == ("import", "decoder", "chain", "memory", "page", "onboard")
+    assert NAMES == ("import", "decoder", "chain", "memory", "page", "telemetry", "onboard")

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reflexarc import LLMConfig, Vocabulary, load_llm
-from reflexarc.errors import ServerError
+from reflexarc.errors import RateLimitedError, ServerError
 from reflexarc.llm import LLM
-from reflexarc.resilience import Deadline, Failover, Hedge
+from reflexarc.resilience import Deadline, Failover, Hedge, Retry
 from reflexarc.resilience.health import Latencies
 from reflexarc.specs import ActionSpec
 from reflexarc.testing import Reply, ScriptedLLM, Server, Turn, run_virtual
 from reflexarc.types import Action, ActionReady, CortexOutputModel, TextDelta
 
-from .brains import RUN, SIT, Scripted, acts, fails, finished, hangs, outcomes, tick
+from .brains import RUN, SIT, Scripted, acts, fails, finished, hangs, outcomes, plays, tick
 
 
 def says(value: str, *, first_s: float = 0.0, more_s: float = 0.0) -> Scripted:
@@ -72,6 +73,41 @@ def test_the_first_may_still_win() -> None:
         assert spoken([*events]) == ["a", "a 0", "a 1"]
         assert outcomes(finished(events)) == [("b", "overtaken"), ("a", "ok")]
         assert second.asked[0].ended == "closed"
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("hedge_after", ["auto", "p95", 2.0])
+def test_a_limit_is_not_waited_out_where_another_one_can_act(hedge_after: Any) -> None:
+    """The next one is started at once, and who asked for patience is left alone for so long."""
+
+    async def main() -> None:
+        first = plays(Turn(failure=RateLimitedError("slow down", retry_after_s=1.5)), Turn((SIT,)))
+        second = says("b", first_s=0.2)
+        llm = Deadline(Failover([Retry(first), second], hedge_after=hedge_after), timeout=4)
+        events, _ = await tick(llm)
+        assert finished(events).first_action_s == pytest.approx(0.2)
+        assert outcomes(finished(events)) == [
+            ("First", "rate_limited"), ("First", "overtaken"), ("b", "ok"),
+        ]  # fmt: skip
+        await tick(llm)
+        assert len(first.asked) == 1, "it is asked again before it wants to be"
+        await asyncio.sleep(7)  # by then the chain asks it again as well
+        await tick(llm)
+        assert len(first.asked) == 2
+
+    run_virtual(main())
+
+
+def test_a_limit_is_waited_out_where_hedges_are_off() -> None:
+    """Nobody is asked beside another one, then."""
+
+    async def main() -> None:
+        first = plays(Turn(failure=RateLimitedError("slow down", retry_after_s=1)), Turn((SIT,)))
+        second = acts(RUN)
+        events, _ = await tick(Deadline(Failover([Retry(first), second]), timeout=4))
+        assert finished(events).first_action_s == pytest.approx(1.1, abs=0.06)
+        assert second.asked == []
 
     run_virtual(main())
 

@@ -13,6 +13,7 @@ from reflexarc.bench.figure import Figure
 from reflexarc.bench.memory import bench_memory
 from reflexarc.bench.onboard import bench_onboard
 from reflexarc.bench.page import bench_page
+from reflexarc.bench.telemetry import bench_telemetry
 from reflexarc.config import RobotConfig
 
 __all__ = [
@@ -24,10 +25,11 @@ __all__ = [
     "bench_memory",
     "bench_onboard",
     "bench_page",
+    "bench_telemetry",
     "measure",
 ]
 
-NAMES = ("import", "decoder", "chain", "memory", "page", "onboard")
+NAMES = ("import", "decoder", "chain", "memory", "page", "telemetry", "onboard")
 """What can be measured."""
 
 
@@ -51,6 +53,7 @@ def measure(what: Iterable[str], robot: RobotConfig | None = None) -> Iterator[F
         "chain": bench_chain,
         "memory": bench_memory,
         "page": bench_page,
+        "telemetry": bench_telemetry,
         "onboard": partial(bench_onboard, robot),
     }
     for name in what:

@@ -16,32 +16,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from reflexarc.bench.figure import Figure
-from reflexarc.config import RobotConfig, validate
+from reflexarc.bench.pattern import against_om1
+from reflexarc.bench.robot import brain, dog, heard
+from reflexarc.config import RobotConfig
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt, written
-from reflexarc.registry import load_llm
-from reflexarc.source import Source
 from reflexarc.types import ActionReady, Finished, Message
-from reflexarc.vocabulary import Vocabulary
-
-_DOG: Mapping[str, Any] = {
-    "name": "spot",
-    "hertz": 1,
-    "system_prompt_base": "You are Spot, a friendly robot dog.",
-    "cortex_llm": {"type": "OnboardLLM", "config": {"timeout": 60}},
-    "agent_actions": [
-        {"name": "move", "llm_label": "move"},
-        {"name": "emotion", "llm_label": "emotion"},
-        {"name": "speak", "llm_label": "speak"},
-    ],
-}
-
-_HEARD = (
-    "please sit down", "come here boy", "give me your paw", "dance for us", "jump up", "good boy",
-    "walk with me", "run to the door", "stop right there", "are you happy?", "go back a bit",
-    "let me see you wag that tail",
-)  # fmt: skip
-
 
 _LONGEST_PAST = 20  # messages: ten ticks
 
@@ -83,7 +63,7 @@ def bench_onboard(
     ------
     Figure
     """
-    robot = robot or _dog()
+    robot = robot or dog()
     prompt = Prompt.for_robot(robot)
     with TemporaryDirectory() as cache:  # so that the first start finds no prompt kept
         environ = {**os.environ, "XDG_CACHE_HOME": cache}
@@ -96,14 +76,9 @@ def bench_onboard(
             return asyncio.run(_start(robot, count, environ, shown, more))
 
         new, again, remembering = start(1), start(), start(shown=_with_history(prompt))
-        few = max(2, ticks // 4)
         with _busy(2):
             crowded = start(max(2, ticks // 2))
-        # Both are asked for JSON, which the model writes after all that it has read.
-        ours, theirs = (
-            start(few, structured="grammar"),
-            start(few, shown=_in_om1s_order(prompt), structured="grammar"),
-        )
+        against = asyncio.run(against_om1(robot, max(1, ticks // 2), environ))
         engine = asyncio.run(_engine(robot, requests, environ))
     first, note = again.first_s(), f"{ticks} ticks"
     seconds = {
@@ -124,13 +99,7 @@ def bench_onboard(
         whole, read = of.read()
         how = f"of {whole:.0f} a tick, by the server's own count"
         yield Figure(f"on-board: prompt tokens reused{name}", 100 * (1 - read / whole), "%", how)
-    times = [statistics.median(each.total_s for each in of.finished) for of in (theirs, ours)]
-    how = f"tokens read a tick, {theirs.read()[1]:.0f} / {ours.read()[1]:.0f}"
-    yield Figure(
-        "on-board: read, OM1's prompt order / ours", theirs.read()[1] / ours.read()[1], "times", how
-    )
-    how = f"whole answers, p50, {times[0]:.2f} / {times[1]:.2f} s"
-    yield Figure("on-board: time, OM1's prompt order / ours", times[0] / times[1], "times", how)
+    yield from against
     yield from engine
 
 
@@ -141,17 +110,6 @@ def _with_history(prompt: Prompt) -> Callable[[str, list[Message]], Prompt]:
         if len(past) > _LONGEST_PAST:
             del past[: _LONGEST_PAST // 2]
         return prompt.at(sensed, past)
-
-    return shown
-
-
-def _in_om1s_order(prompt: Prompt) -> Callable[[str, list[Message]], Prompt]:
-    """What is sensed between the persona and all the rest, as OM1's fuser has it."""
-    persona, _, laws = prompt.system.partition("\n\n")
-
-    def shown(sensed: str, _: list[Message]) -> Prompt:
-        system = f"{persona}\n\n{sensed}\n\n{laws}"
-        return replace(prompt, system=system, situation="What will you do?")
 
     return shown
 
@@ -168,10 +126,6 @@ def _busy(count: int) -> Generator[None]:
             loop.wait()
 
 
-def _dog() -> RobotConfig:
-    return validate(RobotConfig, dict(_DOG), Source("", "bench"), os.environ)
-
-
 async def _start(
     robot: RobotConfig,
     ticks: int,
@@ -182,46 +136,34 @@ async def _start(
     begun = time.perf_counter()
     past: list[Message] = []
     finished: list[Finished] = []
-    async with _brain(robot, environ, more) as llm:
+    async with brain(robot, environ, more) as llm:
         engine_s = time.perf_counter() - begun
         await llm.warm(shown("", past))
         warm_s = time.perf_counter() - begun
-        for heard in _heard(ticks):
-            events = [event async for event in llm.stream(shown(heard, past))]
+        for said in heard(ticks):
+            events = [event async for event in llm.stream(shown(said, past))]
             finished += [event for event in events if isinstance(event, Finished)]
             done = [event.action for event in events if isinstance(event, ActionReady)]
-            past += [Message("user", heard), Message("assistant", written(done))]
+            past += [Message("user", said), Message("assistant", written(done))]
     return _Start(engine_s, warm_s, finished)
-
-
-def _brain(robot: RobotConfig, environ: Mapping[str, str], more: Mapping[str, Any]) -> LLM[Any]:
-    config = robot.cortex_llm.model_copy(update=more)
-    vocabulary = Vocabulary.from_actions(robot.agent_actions)
-    return load_llm(config, actions=vocabulary, environ=environ)
-
-
-def _heard(ticks: int) -> Iterator[str]:
-    """What is said at each tick; no sentence twice."""
-    for tick in range(ticks):
-        again = ", my friend" * (tick // len(_HEARD) % 4) + "!" * (tick // len(_HEARD) // 4)
-        yield f"A person says: {_HEARD[tick % len(_HEARD)]}{again}"
 
 
 async def _engine(robot: RobotConfig, requests: int, environ: Mapping[str, str]) -> list[Figure]:
     """How soon an engine is free again, and what it holds after many requests."""
     prompt = Prompt.for_robot(robot)
     before = await asyncio.to_thread(_children)
-    async with _brain(robot, environ, {"max_tokens": _LONG}) as llm:
+    async with brain(robot, environ, {"max_tokens": _LONG}) as llm:
         [pid] = await asyncio.to_thread(_children) - before
         await llm.warm(prompt)
-        freed = [await _freed_s(llm, prompt, pid) for _ in range(_CLOSED)]
+        closed = min(_CLOSED, requests)
+        freed = [await _freed_s(llm, prompt, pid) for _ in range(closed)]
         early_mb = 0.0
-        for count, heard in enumerate(_heard(requests)):
+        for count, said in enumerate(heard(requests)):
             if count == requests // 10:
                 early_mb = await asyncio.to_thread(_resident_mb, pid)
-            await llm.ask(prompt.at(heard))
+            await llm.ask(prompt.at(said))
         last_mb = await asyncio.to_thread(_resident_mb, pid)
-    how = f"the longest of {_CLOSED}, by the engine's CPU time"
+    how = f"the longest of {closed}, by the engine's CPU time"
     grown = f"resident, after {requests} requests; {early_mb:.1f} after a tenth of them"
     return [
         Figure("on-board: free after an answer is left", max(freed), "s", how),

@@ -125,8 +125,13 @@ class Retry(Around[R]):
                 if wait_s is None:
                     self._give_up(error, account.clock(), era)
                     raise account.whole(error) from error.__cause__
-            yield account.failed(self.name)
-            await asyncio.sleep(wait_s)
+                failure, failed_at = error, account.clock()
+            try:
+                yield account.failed(self.name)
+                await asyncio.sleep(wait_s)
+            except (asyncio.CancelledError, GeneratorExit):  # another one acts, or it is too late
+                self._give_up(failure, failed_at, era)
+                raise
 
     def _wait_s(self, error: LLMError, account: Account, tries: int) -> float | None:
         """How long to wait before the next try; None if there is to be none."""

@@ -1,0 +1,1 @@
+"""How reflexarc compares with what else asks models for actions: ``make bench``."""
