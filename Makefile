@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test chaos soak check fix screenshot bench bench-transports lock clean
+.PHONY: help setup demo test chaos soak check fix docs docs-serve wheel pythons screenshot bench lock clean
 
 ARGS ?=
 BIN := .venv/bin
@@ -41,29 +41,43 @@ fix: ## Format, and mend what can be mended by rule
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
+docs: ## Build the documentation as a site, build/site; a link that leads nowhere fails it
+	@scripts/setup dev
+	@$(BIN)/python scripts/write_reference.py
+	@$(BIN)/python scripts/build_site.py
+
+docs-serve: docs ## That, and show it at http://127.0.0.1:8001
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8001
+
 soak: ## Run a robot for ten thousand ticks of random faults, in virtual time
 	@scripts/setup dev
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+wheel: ## Build wheel and sdist, check them, and use the wheel beside what OM1 pins
+	@scripts/setup dev
+	@$(BIN)/python scripts/try_wheel.py $(ARGS)
+
+pythons: ## Run what is fast of the tests under every other Python here (ARGS=--whole: all tests)
+	@scripts/setup dev
+	@$(BIN)/python scripts/try_pythons.py $(ARGS)
 
 screenshot: ## Take the picture of the page that the README shows, in a real browser
 	@scripts/setup dev
 	@$(BIN)/python -m pytest -q tests/web/test_chromium.py -k picture
 	@cp build/page.png docs/page.png
 
-bench: setup ## Measure time to first action, overhead and prefix reuse
-	@$(BIN)/reflexarc bench --config config/spot_onboard.json5 $(ARGS)
-
-bench-transports: ## Measure what our transports and the vendors' SDKs cost, on loopback
-	@scripts/setup bench
-	@$(BIN)/python bench/transports.py $(ARGS)
+bench: setup ## Compare with other clients, and measure our own code (ARGS="--quick")
+	@$(BIN)/python -m bench $(ARGS)
 
 lock: ## Rebuild requirements/ from pyproject.toml (UPGRADE=1: newest versions)
 	@scripts/setup dev
 	@$(LOCK) --group build --output-file requirements/all.txt >/dev/null
 	@$(LOCK) --group build --group dev --constraint requirements/all.txt \
 		--output-file requirements/dev.txt >/dev/null
-	@$(COMPILE) --group bench --constraint requirements/all.txt \
-		--output-file requirements/bench.txt >/dev/null
+	@$(COMPILE) pyproject.toml --extra mistral --extra llama --constraint requirements/all.txt \
+		--output-file requirements/bench/reflexarc.txt >/dev/null
+	@for peer in requirements/bench/*.in; do \
+		$(COMPILE) $$peer --output-file $${peer%.in}.txt >/dev/null || exit 1; done
 	@$(BIN)/python scripts/check_lock.py
 
 clean: ## Remove everything that make made

@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 
-from reflexarc.config import LLMConfig, parse_llm
+from reflexarc.config import LLMConfig
 from reflexarc.providers.provider import Provider
-from reflexarc.registry import PROVIDERS, load_llm
+from reflexarc.registry import PROVIDERS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "providers.md").read_text()
 RESILIENCE = (ROOT / "docs" / "resilience.md").read_text()
 OM1 = (ROOT / "docs" / "om1.md").read_text()
-PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
@@ -47,34 +46,9 @@ def test_every_setting_is_told_to_users_of_om1(name: str) -> None:
         assert str(default).removesuffix(".0") in line.split("|")[2]
 
 
-@pytest.mark.parametrize("block", PYTHON)
-def test_code_on_the_page_runs(block: str) -> None:
-    """A provider as the page writes it can be made."""
-    names: dict[str, Any] = {}
-    exec(block, names)
-    made = names["SeventhLLM"](LLMConfig(type="SeventhLLM"), environ={"SEVENTH_API_KEY": "k" * 20})
-    assert made.model == "seventh-small"
-
-
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", RESILIENCE, re.DOTALL))
 def test_a_chain_as_it_is_written_can_be_made(block: str) -> None:
     """The page's one line is a brain."""
     names: dict[str, Any] = {}
     exec(block, names)
     assert repr(names["llm"]).startswith("Deadline(Failover(Breaker(Retry(MistralLLM(")
-
-
-def test_a_file_as_it_is_written_can_be_read() -> None:
-    """The page's robots have brains that can be made."""
-    blocks = re.findall(r"```json5\ncortex_llm: (.*?),?\n```", RESILIENCE, re.DOTALL)
-    assert blocks
-    for block in blocks:
-        config = parse_llm(block, {})
-        assert load_llm(config, environ={"MISTRAL_API_KEY": "k" * 20}).name == "FailoverLLM"
-
-
-@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/**/*.md")), ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    """Every link to a file of the repository finds it."""
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}"
