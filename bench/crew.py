@@ -28,9 +28,11 @@ class WorkerError(Exception):
 
 
 def environ() -> dict[str, str]:
-    """What children see: this checkout's source, no proxy, and no telemetry."""
+    """What children see: this checkout's source, no proxy, no telemetry; they keep byte code."""
     kept = {
-        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
+        name: value
+        for name, value in os.environ.items()
+        if not name.lower().endswith("_proxy") and name != "PYTHONDONTWRITEBYTECODE"
     }
     return kept | {
         "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}",

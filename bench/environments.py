@@ -25,7 +25,8 @@ def python_of(name: str) -> Path:
     """The interpreter of an environment, which is made if it is not there or out of date."""
     lock, place = LOCKS / f"{name}.txt", BUILT / name
     python, stamp = place / "bin/python", place / ".stamp"
-    sum_ = hashlib.sha256(lock.read_bytes() + str(place).encode()).hexdigest()
+    commands = _commands(place, python, lock)
+    sum_ = hashlib.sha256(lock.read_bytes() + repr(commands).encode()).hexdigest()
     if python.exists() and stamp.is_file() and stamp.read_text() == sum_:
         return python
     print(f"Making the environment of {name} …", file=sys.stderr, flush=True)
@@ -33,7 +34,7 @@ def python_of(name: str) -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     log = BUILT / f"{name}.log"
     with log.open("w") as written:
-        for command in _commands(place, python, lock):
+        for command in commands:
             if subprocess.run(
                 command, stdout=written, stderr=subprocess.STDOUT, check=False
             ).returncode:
@@ -45,11 +46,13 @@ def python_of(name: str) -> Path:
 
 
 def _commands(place: Path, python: Path, lock: Path) -> list[list[str]]:
+    """What makes it, with byte code as pip leaves it: else each import would compile anew."""
     if uv := shutil.which("uv") or shutil.which("uv", path=ROOT / ".venv/bin"):
         return [
             [uv, "venv", "--no-project", "--python", sys.executable, str(place)],
-            [uv, "pip", "install", "--python", str(python), "--require-hashes", "-r", str(lock)],
-        ]
+            [uv, "pip", "install", "--python", str(python), "--compile-bytecode",
+             "--require-hashes", "-r", str(lock)],
+        ]  # fmt: skip
     return [
         [sys.executable, "-m", "venv", str(place)],
         [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--require-hashes",

@@ -88,7 +88,7 @@ async def test_it_takes_the_servers_it_is_named() -> None:
     asked = [request.json for request in llama.requests]
     assert {each["model"] for each in asked} == {"llama3.2"}
     assert [len(each["messages"]) for each in asked if "tools" in each] == [2]
-    assert any(each.get("temperature") == 0.7 for each in asked)
+    assert any(each.get("temperature") == 0.2 for each in asked)
 
 
 def example(path: str) -> ModuleType:

@@ -51,7 +51,7 @@ async def has_server(url: str) -> bool:
 async def stand_in(name: str, address: asyncio.Future[str]) -> None:
     """An emulator that gives two answers, and goes away in the middle of the third."""
     emulator, never = EMULATORS[name], asyncio.Event()
-    replies = emulator.answer(ROOM), emulator.answer(*ON), emulator.answer(ON[0], never)
+    replies = emulator.answer(ROOM), emulator.answer(*ON), emulator.answer(ON[0], never, ON[1])
     async with emulator.serve(*replies) as server:
         address.set_result(server.base_url)
         await server.asked(3)

@@ -487,12 +487,12 @@ async def test_a_name_that_cannot_be_found(
         raise socket.gaierror(code, "as if asked")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
-    async with brain(over, "http://robot.invalid/v1") as llm:
+    async with brain(over, "https://robot.invalid/v1") as llm:
         outcome = await ask(llm)
     error = outcome.error
     assert error is not None
     assert (error.kind, error.retryable) == ("connection", True)
-    assert "the name in http://robot.invalid/v1 cannot be found" in error.message
+    assert "the name in https://robot.invalid/v1 cannot be found" in error.message
     check_message(error)
 
 

@@ -24,11 +24,16 @@ LABELS = {"model": "m", "endpoint": "http://10.0.0.7:8080/v1"}
 
 @pytest.fixture(autouse=True)
 def registry() -> Iterator[None]:
-    """The default registry is as before."""
-    before = set(REGISTRY._collector_to_names)
+    """The default registry has none of these, whatever was asked before."""
+    _forget()
     yield
-    for each in set(REGISTRY._collector_to_names) - before:
-        REGISTRY.unregister(each)
+    _forget()
+
+
+def _forget() -> None:
+    for metric in OM1_METRICS:
+        if collector := REGISTRY._names_to_collectors.get(metric.name):
+            REGISTRY.unregister(collector)
 
 
 def counted(registry: Any = REGISTRY, **labels: str) -> float | None:
