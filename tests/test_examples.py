@@ -215,7 +215,7 @@ async def test_the_word_stop_is_a_reflex() -> None:
         await node.stdout.readline()
         node.stdin.write(b"turn left, please\n")
         assert b"0.8" in await node.stdout.readline()
-        node.stdin.write(b"stop now\n")
+        node.stdin.write(b"Stop!\n")
         while b"0.8" in await node.stdout.readline():
             pass
         assert len(server.requests) == 1, "nobody was asked"

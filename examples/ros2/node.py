@@ -10,6 +10,7 @@ at once, whatever the model is about to say.
 """
 
 import asyncio
+import re
 import sys
 import threading
 
@@ -89,7 +90,7 @@ async def main() -> None:
     base, call = Base(node), asyncio.get_running_loop().call_soon_threadsafe
 
     def hear(message: String) -> None:  # in rclpy's thread
-        if "stop" in message.data.lower().split():
+        if re.search(r"\bstop\b", message.data, re.IGNORECASE):
             call(base.stop)
         call(inbox.say, message.data)
 

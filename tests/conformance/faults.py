@@ -688,7 +688,7 @@ REFUSALS = (
     )),
     Fault(43, "401 that is the quota", (
         Case("", of("errors/mistral_401_detail.json"),
-             Fails("auth", "refused the key (some answer so when the quota is used up)")),
+             Fails("auth", "refused the key, or wants one (some answer so when the quota is used")),
     )),
     Fault(44, "Capacity as 429, 503 or 529", (
         Case("Mistral, 429", of("errors/mistral_429_capacity.json"),

@@ -57,6 +57,24 @@ async def test_a_server_that_is_down_is_followed_by_one_that_is_up() -> None:
     assert server.requests[0].json["model"] == "n"
 
 
+async def test_a_brain_without_a_key_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """A robot with another brain does not stand still for it, and is told."""
+    async with (
+        Server(Reply.stream(ANSWER)) as server,
+        configured(
+            {"type": "MistralLLM"}, {"type": "LlamaLLM", "base_url": server.base_url, "model": "n"}
+        ) as llm,
+    ):
+        assert (await llm.ask("go")).actions == [SIT]
+    assert "MistralLLM needs a key: set MISTRAL_API_KEY" in caplog.text
+
+
+def test_a_chain_of_nobody_with_a_key_is_refused() -> None:
+    """As one brain is."""
+    with pytest.raises(ConfigError, match="MistralLLM needs a key"):
+        configured({"type": "MistralLLM"}, {"type": "OpenAILLM"})
+
+
 async def test_a_text_is_written_by_the_first_that_can() -> None:
     """Plain text fails over as well."""
     async with (

@@ -65,7 +65,10 @@ _BY_PHRASE: Mapping[tuple[int, str], tuple[type[LLMError], str]] = {
 
 _BY_STATUS: Mapping[int, tuple[type[LLMError], str]] = {
     400: (BadRequestError, "the server does not accept the request"),
-    401: (AuthError, "the server refused the key (some answer so when the quota is used up)"),
+    401: (
+        AuthError,
+        "the server refused the key, or wants one (some answer so when the quota is used up)",
+    ),
     402: (QuotaError, "the account's balance is used up"),
     403: (AuthError, "the key may not do this"),
     404: (UnavailableError, "the server does not know this model or address"),
@@ -84,7 +87,7 @@ _BY_HUNDRED: Mapping[int, tuple[type[LLMError], str]] = {
 _FAILED = (ServerError, "the server failed")
 
 _ADVICE: Mapping[type[LLMError], str] = {
-    AuthError: "check api_key, or the variable it comes from",
+    AuthError: "check api_key, or the variable it comes from (for the vendor's own host only)",
     QuotaError: "top the account up, or name another provider",
     RateLimitedError: "wait, or call less often (hertz)",
     BadRequestError: "check model, structured and extra_params",

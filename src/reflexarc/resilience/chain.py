@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,6 +19,8 @@ from reflexarc.resilience.retry import Retry
 from reflexarc.types import Action, CortexOutputModel
 from reflexarc.vocabulary import Refusal, Vocabulary
 
+_log = logging.getLogger(__name__)
+
 # What is the robot's, and may stand beside ``llms``; the rest is each brain's own.
 _OF_THE_CHAIN = {"llms", "fallback", "hedge_after", "idle_action", "first_action_timeout"}
 _OF_THE_ROBOT = {"type", "timeout", "history_length", "agent_name", "examples"} | _OF_THE_CHAIN
@@ -26,7 +29,8 @@ _OF_THE_ROBOT = {"type", "timeout", "history_length", "agent_name", "examples"} 
 class FailoverLLM(Deadline[R]):
     """``Deadline(Failover([Breaker(Retry(llm)), …]))`` of a configuration's ``llms``.
 
-    A brain on board has no breaker: it has a supervisor of its own, and nobody behind it.
+    A brain on board has no breaker: it has a supervisor of its own, and nobody behind it. One whose
+    key is missing is left out, with a warning, as long as there is another.
 
     Parameters
     ----------
@@ -43,13 +47,13 @@ class FailoverLLM(Deadline[R]):
     Raises
     ------
     ConfigError
-        If there is no brain, one of them is wrong, a setting stands beside ``llms`` that is a
-        brain's own, or the idle action is not legal.
+        If there is no brain, one of them is wrong, each lacks its key, a setting stands beside
+        ``llms`` that is a brain's own, or the idle action is not legal.
 
     Attributes
     ----------
     llms : tuple of LLM
-        The brains, best first.
+        The brains that can be asked, best first.
     history_lengths : tuple of int or None
         Past ticks that each of them is shown at most; None is all.
     """
@@ -65,10 +69,10 @@ class FailoverLLM(Deadline[R]):
         idle = config.idle_action
         if idle is not None:
             _check_idle(idle, vocabulary, output_model)
-        made = {"vocabulary": vocabulary, "output_model": output_model, "environ": environ}
-        configs = entries(config)
-        llms: list[LLM[Any]] = [find_llm(each.type)(each, **made) for each in configs]
-        lengths = [*map(_history_length, llms, configs)]
+        settings = {"vocabulary": vocabulary, "output_model": output_model, "environ": environ}
+        brains = _made(entries(config), settings)
+        llms = [llm for llm, _ in brains]
+        lengths = [_history_length(llm, its) for llm, its in brains]
         hedge_after: HedgeAfter = None if config.hedge_after == "off" else config.hedge_after
         failover = Failover[R](
             [Retry(llm) if llm.is_on_board else Breaker(Retry(llm)) for llm in llms],
@@ -148,6 +152,26 @@ def entries(config: LLMConfig) -> tuple[LLMConfig, ...]:
                 "further brains as further entries"
             )
     return config.llms
+
+
+def _made(
+    configs: Sequence[LLMConfig], settings: Mapping[str, Any]
+) -> list[tuple[LLM[Any], LLMConfig]]:
+    """The brains that can be asked: a robot does not stand still since one of them has no key."""
+    brains: list[tuple[LLM[Any], LLMConfig]] = []
+    without: list[ConfigError] = []
+    for each in configs:
+        try:
+            brains.append((find_llm(each.type)(each, **settings), each))
+        except ConfigError as error:
+            if error.variable is None:
+                raise
+            without.append(error)
+    if not brains:
+        raise without[0]
+    for error in without:
+        _log.warning("%s. The robot does without it.", error.message)
+    return brains
 
 
 def _check_idle(
