@@ -6,8 +6,11 @@ pages to it.
 
 from __future__ import annotations
 
+import ast
 import inspect
+import itertools
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -302,6 +305,7 @@ def python(title: str, modules: Iterable[str], shown: set[int]) -> str:
         names = public_names(name)
         members = {each: getattr(module, each) for each in names}
         rows = [(f"`{each}`", _line_of(member)) for each, member in members.items()]
+        rows += [(f"`{each}`", _prose(text)) for each, text in constants(name)]
         new = [each for each, member in members.items() if id(member) not in shown]
         shown.update(map(id, members.values()))
         lines += [
@@ -324,6 +328,29 @@ def public_names(name: str) -> list[str]:
         if isinstance(member, UnionType | type | FunctionType)
         and (is_listed or (not each.startswith("_") and member.__module__ == name))
     ]
+
+
+def constants(name: str) -> list[tuple[str, str]]:
+    """The constants that a module offers and says something of, with that."""
+    module = import_module(name)
+    found: list[tuple[str, str]] = []
+    for each in getattr(module, "__all__", vars(module)):
+        if each.isupper() and not each.startswith("_"):
+            sources = [name, *(other for other in sys.modules if other.startswith(f"{name}."))]
+            told = (_told_of(other, each) for other in sources)
+            found += [(each, text) for text in told if text]
+    return found
+
+
+def _told_of(name: str, constant: str) -> str:
+    """The first line of the text below a constant, where a module has one."""
+    lines = ast.parse(inspect.getsource(sys.modules[name])).body
+    for line, after in itertools.pairwise(lines):
+        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+        named = any(isinstance(each, ast.Name) and each.id == constant for each in targets)
+        if named and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            return inspect.cleandoc(str(after.value.value)).split("\n\n")[0]
+    return ""
 
 
 def _whole_robot() -> str:
@@ -479,7 +506,9 @@ def _option(parameter: Any) -> tuple[str, ...]:
         shown = f"`{_metavar(parameter)}`"
     else:
         value = "" if parameter.is_flag else f" {parameter.metavar or parameter.name.upper()}"
-        shown = ", ".join(f"`{each}{value}`" for each in parameter.opts + parameter.secondary_opts)
+        shown = ", ".join(
+            _code(f"{each}{value}") for each in parameter.opts + parameter.secondary_opts
+        )
     default = parameter.default
     is_plain = isinstance(default, str | int | float | Path) and not isinstance(default, bool)
     known = f"`{default}`" if is_plain else ("needed" if parameter.required else "")

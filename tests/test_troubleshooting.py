@@ -31,6 +31,7 @@ from reflexarc.runtime.inputs import Board
 from reflexarc.runtime.mock_input import MockInput
 from reflexarc.runtime.push import HttpActuator
 from reflexarc.specs import ActionSpec
+from reflexarc.telemetry import Exporting, exporter_of
 from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
 from reflexarc.types import Action, ActionRefused, Usage
 from reflexarc.vocabulary import Vocabulary
@@ -228,6 +229,24 @@ def acted(_: Path) -> str:
     return asyncio.run(act())
 
 
+def spans(url: str | None = None, protocol: str = "", exporter: str = "") -> Provoke:
+    """What is said of a receiver of spans."""
+    environ = {"OTEL_TRACES_EXPORTER": exporter, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
+
+    async def send(exporting: Exporting) -> None:
+        async with exporting:
+            exporting.provider.get_tracer("x").start_span("y").end()
+
+    def run(_: Path) -> str:
+        try:
+            asyncio.run(send(Exporting("dot", exporter_of(environ, url), url)))
+        except ReflexarcError as error:
+            return error.message
+        return ""
+
+    return run
+
+
 DOWN = {"type": "LlamaLLM", "model": "m", "base_url": "http://127.0.0.1:9"}
 IDLE = {
     "type": "FailoverLLM",
@@ -235,6 +254,7 @@ IDLE = {
     "llms": [DOWN],
     "idle_action": {"type": "move", "value": "sit"},
 }
+KEYLESS = {**IDLE, "llms": [{"type": "MistralLLM"}, DOWN]}
 THINKS = b'data: {"choices":[{"delta":{"reasoning_content":"Hm"},"finish_reason":null}]}\n\n'
 CUT = [Reply.stream(SIT, "]}", usage=Usage(1500, 9)) for _ in range(2)]
 DATED = replace(
@@ -267,7 +287,10 @@ PROVOKED: Mapping[str, Provoke] = {
     "needs a base_url": brain("LlamaLLM", model="m"),
     "needs a model": brain("LlamaLLM", base_url="http://127.0.0.1:8080"),
     # The key
-    "needs a key": brain("MistralLLM"),
+    "name a server of your own": brain("MistralLLM"),
+    "does without it": logged(
+        typed("run", "robot.json5", "--llm", json.dumps(KEYLESS), "--say", "hi")
+    ),
     "refused the key": failed(401, "Unauthorized"),
     "holds a space": brain("MistralLLM", api_key="sk-1 sk-2"),
     "travel unencrypted": brain("MistralLLM", base_url="http://api.mistral.ai", api_key="k" * 20),
@@ -318,6 +341,10 @@ PROVOKED: Mapping[str, Provoke] = {
     # Actions, senses, memory
     "answered 401": acted,
     "no memory in": typed("memory", "show"),
+    # Telemetry
+    "not by grpc": spans(exporter="otlp", protocol="grpc"),
+    "Nobody takes the spans": logged(spans(url="http://127.0.0.1:9")),
+    "spans are asked for": without("opentelemetry", spans(url="http://127.0.0.1:9")),
     "--plot needs": without(
         "matplotlib", typed("replay", "--plot", "x.png", "--config", "robot.json5")
     ),

@@ -52,6 +52,15 @@ def test_an_exporter_that_is_not_here_is_refused() -> None:
         exporter_of({"OTEL_TRACES_EXPORTER": "jaeger"})
 
 
+def test_a_protocol_that_is_not_spoken_is_refused() -> None:
+    """A collector's usual setting would else be met with HTTP, and no word."""
+    asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}
+    with pytest.raises(ConfigError, match=r"not by grpc; write it into OTEL_EXPORTER_OTLP_PROTO"):
+        exporter_of({**asked, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+    assert exporter_of({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}) == "none"
+    assert exporter_of({**asked, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"}) == "otlp"
+
+
 @pytest.mark.parametrize(
     ("value", "expected"), [("true", True), ("SPAN_ONLY", True), ("false", False), ("", False)]
 )
@@ -116,6 +125,37 @@ def test_a_receiver_that_hangs_does_not_hold_the_robot(plain: pytest.MonkeyPatch
         begun = time.perf_counter()
         took_s = asyncio.run(live()) - begun
     assert 0.15 < took_s < 0.9
+
+
+def sent(exporting: Exporting) -> None:
+    """Send one span."""
+
+    async def live() -> None:
+        async with exporting:
+            exporting.provider.get_tracer("x").start_span("y").end()
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize("path", ["", "/v1", "/v1/traces"])
+def test_the_address_may_be_written_in_three_ways(plain: pytest.MonkeyPatch, path: str) -> None:
+    """As a server's, as a model's are, and as OpenTelemetry's own variable for traces has it."""
+    with receiving() as receiver:
+        sent(Exporting("dot", "otlp", f"{receiver.url}{path}"))
+    assert receiver.paths == ["/v1/traces"]
+
+
+def test_an_absent_receiver_is_told_of_once(
+    plain: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In one sentence of ours, whatever the exporter has to say."""
+    plain.setattr(module, "CLOSING_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        url = f"http://127.0.0.1:{gone.getsockname()[1]}"
+    sent(Exporting("dot", "otlp", url))
+    [record] = caplog.records
+    assert record.name == "reflexarc.telemetry.exporting"
+    assert "check the receiver's address, and that it runs" in record.getMessage()
 
 
 def test_without_the_extra_one_sentence_says_so(plain: pytest.MonkeyPatch) -> None:

@@ -36,12 +36,12 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="The memory of this robot's file.",
+        help="Of the robot in this file.",
         autocompletion=completion.robot,
     ),
 ]
 Robot = Annotated[
-    str | None, typer.Option("--robot", metavar="NAME", help="The memory of the robot so named.")
+    str | None, typer.Option("--robot", metavar="NAME", help="Of the robot so named.")
 ]
 File = Annotated[Path | None, typer.Option("--file", metavar="PATH", help="The memory itself.")]
 Last = Annotated[

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from reflexarc.errors import ConfigError, UnavailableError, did_you_mean
+from reflexarc.errors import ConfigError, UnavailableError, did_you_mean, quote
 from reflexarc.packages import install_command
 from reflexarc.telemetry.names import CAPTURE_CONTENT
+
+_log = logging.getLogger(__name__)
 
 CLOSING_S = 2.0
 """Seconds for which the last spans may take to leave; a robot that ends does not wait longer."""
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_PROTOCOL = "http/protobuf"
 _EXPORTERS = ("otlp", "console", "none")
 _YES = {"1", "true", "span_only", "span_and_event"}
 
@@ -45,9 +50,15 @@ def exporter_of(environ: Mapping[str, str], otlp: str | None = None) -> str:
         return "none"
     named = environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
     if not named:
-        return "otlp" if otlp or any(environ.get(each) for each in _ENDPOINTS) else "none"
+        named = "otlp" if otlp or any(environ.get(each) for each in _ENDPOINTS) else "none"
     if named not in _EXPORTERS:
         raise ConfigError(f"OTEL_TRACES_EXPORTER is '{named}'; {did_you_mean(named, _EXPORTERS)}")
+    spoken = next(filter(None, map(environ.get, _PROTOCOLS)), _PROTOCOL)
+    if named == "otlp" and spoken != _PROTOCOL:
+        raise ConfigError(
+            f"spans are sent by {_PROTOCOL}, not by {spoken}; write it into {_PROTOCOLS[-1]}, and "
+            "the receiver's port for HTTP, which is 4318 as a rule"
+        )
     return named
 
 
@@ -142,9 +153,31 @@ def _provider(robot: str, exporter: str, otlp: str | None) -> Any:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError as error:
         raise _missing() from error
-    endpoint = None if otlp is None else f"{otlp.removesuffix('/v1/traces')}/v1/traces"
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
+    base = otlp and otlp.removesuffix("/traces").removesuffix("/v1")
+    sender = OTLPSpanExporter(base and f"{base}/v1/traces")
+    logging.getLogger(type(sender).__module__).addFilter(_LOSSES)
+    _LOSSES.is_told = False
+    provider.add_span_processor(BatchSpanProcessor(sender))
     return provider
+
+
+class _Losses(logging.Filter):
+    """One sentence for all that the exporter says of a receiver that does not take its spans."""
+
+    is_told = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not self.is_told:
+            self.is_told = True
+            _log.warning(
+                "Nobody takes the spans, so they are lost; check the receiver's address, and that "
+                "it runs (%s)",
+                quote(record.getMessage()),
+            )
+        return False
+
+
+_LOSSES = _Losses()
 
 
 def _missing() -> UnavailableError:
