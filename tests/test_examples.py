@@ -270,6 +270,8 @@ async def hear(request):
     await socket.prepare(request)
     async for message in socket:
         assert "OnboardLLM" in Path("src/llm/plugins/onboard_llm.py").read_text()
+        print("INFO: SendThisToROS2: nothing, as nobody has spoken")
+        print("INFO: Received message:", message.data)
         for done in ("move", driver.of_hardware.Motor("x").anything(1)):
             print("INFO: SendThisToROS2:", sys.argv[1], message.data, flush=True)
     return socket
@@ -286,7 +288,11 @@ async def test_om1_is_talked_to(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     checkout = stand_in(tmp_path / "OM1")
     write(checkout / "src" / "run.py", RUN.replace("PORT", str(port)))
-    environ = {"OM1_MOCK_INPUT": f"ws://127.0.0.1:{port}", "PYTHONPATH": path_with("om1")}
+    environ = {
+        "OM1_MOCK_INPUT": f"ws://127.0.0.1:{port}",
+        "OM1_PYTHON": sys.executable,
+        "PYTHONPATH": path_with("om1"),
+    }
     process = await program(EXAMPLES / "om1" / "talk.py", checkout, "please sit", **environ)
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()

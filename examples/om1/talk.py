@@ -7,7 +7,8 @@ It copies the checkout (docs/om1.md tells which ones have Python), does there wh
 ``reflexarc om1 install`` does, starts OM1's ``src/run.py spot_onboard``, says your sentence over
 the WebSocket of OM1's MockInput, and prints what OM1 hands to the robot's connectors. Give as
 OM1_PYTHON an interpreter that has OM1's packages and reflexarc; else it is this one, and what OM1
-imports and is not installed, such as drivers, cameras and voices, is empty (without_drivers.py).
+imports and is not installed, such as drivers, cameras and voices, is empty (without_drivers.py);
+it needs OM1's ``websockets``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import AsyncExitStack, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import aiohttp
@@ -66,15 +68,16 @@ async def say(text: str) -> None:
             await asyncio.sleep(0.2)
 
 
-async def hear(om1: asyncio.subprocess.Process, wanted: int) -> list[str]:
-    """What OM1 does, until it has done so many things or falls silent."""
+async def hear(om1: asyncio.subprocess.Process, text: str, wanted: int) -> list[str]:
+    """What OM1 does once it has heard the text, until it has done so many things or is silent."""
     assert om1.stdout is not None
-    done, lines = [], []
+    done, lines, has_heard = [], [], False
     with suppress(TimeoutError):
         async with asyncio.timeout(STARTS_WITHIN_S + ACTS_WITHIN_S):
             while len(done) < wanted and (line := await om1.stdout.readline()):
                 lines.append(line.decode(errors="replace").rstrip())
-                if found := DONE.search(lines[-1]):
+                has_heard = has_heard or text in lines[-1]  # it logs what it hears
+                if has_heard and (found := DONE.search(lines[-1])):
                     done.append(found[1])
                     print(f"OM1 does: {found[1]}", flush=True)
     if not done:
@@ -83,7 +86,7 @@ async def hear(om1: asyncio.subprocess.Process, wanted: int) -> list[str]:
 
 
 async def main(checkout: Path, text: str) -> bool:
-    """Whether OM1 has done anything."""
+    """Whether OM1 has done anything about it."""
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         copy = Path(folder) / "OM1"
@@ -91,7 +94,7 @@ async def main(checkout: Path, text: str) -> bool:
         om1 = await start(copy)
         saying = asyncio.create_task(say(text))
         try:
-            return bool(await hear(om1, wanted=2))
+            return bool(await hear(om1, text, wanted=2))
         finally:
             saying.cancel()
             with suppress(ProcessLookupError):
@@ -102,6 +105,8 @@ async def main(checkout: Path, text: str) -> bool:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
+    if "OM1_PYTHON" not in os.environ and find_spec("websockets") is None:
+        sys.exit("OM1's MockInput listens by websockets; run: pip install websockets")
     try:
         sys.exit(not asyncio.run(main(Path(sys.argv[1]), sys.argv[2])))
     except (ReflexarcError, OSError) as error:

@@ -27,9 +27,11 @@ class Due:
         Longest silence in seconds between two useful pieces of an answer.
     outer : Due or None, default None
         What holds around it: nobody inside can put that off, but whoever has set it can.
+    has_next : bool, default False
+        Whether another brain can act at once if this one fails.
     """
 
-    __slots__ = ("_cut", "_first_action", "_outer", "_stall_s", "_whole")
+    __slots__ = ("_cut", "_first_action", "_has_next", "_outer", "_stall_s", "_whole")
 
     def __init__(
         self,
@@ -37,11 +39,14 @@ class Due:
         whole: float = math.inf,
         stall_s: float = math.inf,
         outer: Due | None = None,
+        *,
+        has_next: bool = False,
     ) -> None:
         self._first_action = first_action
         self._whole = whole
         self._stall_s = stall_s
         self._outer = outer
+        self._has_next = has_next
         self._cut: Phase | None = None
 
     @property
@@ -59,6 +64,11 @@ class Due:
     def stall_s(self) -> float:
         """Longest silence in seconds."""
         return self._stall_s if self._outer is None else min(self._stall_s, self._outer.stall_s)
+
+    @property
+    def has_next(self) -> bool:
+        """Whether another brain can act at once if this one fails."""
+        return self._has_next or (self._outer is not None and self._outer.has_next)
 
     @property
     def cut(self) -> Phase | None:

@@ -29,8 +29,10 @@ _ROLES: Mapping[str, Role] = {
 # What ends a turn, or begins one, in the templates of Llama, Mistral, Qwen, SmolLM, Gemma and
 # DeepSeek. Servers of one's own read a message's text as they read the template, marks and all.
 _MARK = re.compile(
-    r"<(?=[|\uff5c][^<>\n]{1,40}[|\uff5c]>|/?s>|<?/?SYS>|(?:start|end)_of_turn>|(?:bos|eos|unk)>)"
-    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|ARGS|CALL_ID)\])"
+    r"<(?=[|\uff5c][^<>\n]{1,40}>|[a-z_]{1,40}\|>|/?s>|<?/?SYS>|(?:bos|eos|unk|pad)>"
+    r"|(?:start|end)_of_(?:turn|utterance)>|/?(?:tool_call|tool_response|think)>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|MODEL_SETTINGS|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)"
+    r"|ARGS|CALL_ID|THINK|PREFIX|MIDDLE|SUFFIX|IMG(?:_BREAK|_END)?|(?:BEGIN_)?AUDIO)\])"
 )
 
 _ID = re.compile(r"[a-zA-Z0-9]{9}")
@@ -65,7 +67,10 @@ def disarmed(turn: Message) -> Message:
     -------
     Message
     """
-    calls = tuple(replace(call, arguments=unmarked(call.arguments)) for call in turn.tool_calls)
+    calls = tuple(
+        replace(call, name=unmarked(call.name), arguments=unmarked(call.arguments))
+        for call in turn.tool_calls
+    )
     return replace(turn, content=unmarked(turn.content), tool_calls=calls)
 
 

@@ -46,7 +46,9 @@ def _written(secret: str) -> re.Pattern[str]:
 
 # Vendors' keys have a prefix, or letters and digits in one long row, as no name of a model has.
 _LIKE_A_KEY = re.compile(
-    r"\b(?:sk|xai|gsk|om1)[-_][\w-]{12,}|\bAIza[\w-]{12,}|\b(?=[A-Za-z_]*\d)(?=\d*[A-Za-z])\w{20,}"
+    r"\b(?:sk|xai|gsk|om1)[-_](?:[A-Za-z0-9]+[-_])*(?=[A-Za-z]*\d)[A-Za-z0-9]{12,}[\w-]*"
+    r"|\bAIza[\w-]{12,}|\bLLM\|\d+\|[\w-]{8,}"
+    r"|(?<![A-Za-z0-9])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{20,}"
 )
 
 

@@ -103,3 +103,13 @@ async def test_a_half_is_played_alone(situations: Path, tmp_path: Path) -> None:
     )
     code, _, err = await evaluate(situations, tmp_path)
     assert (code, "there is no situation for the robot 'dot'" in err) == (2, True)
+
+
+async def test_a_brain_that_nobody_can_ask_ends_it(situations: Path, tmp_path: Path) -> None:
+    """At the first situation, with why; all the others would meet the same."""
+    down = '{"type": "LlamaLLM", "model": "m", "base_url": "http://127.0.0.1:9"}'
+    code, out, err = await evaluate(situations, tmp_path, "--json", "--llm", down)
+    [told] = map(json.loads, out.splitlines())
+    assert (code, told["kind"]) == (1, "connection")
+    assert "check base_url, and that the server runs" in told["message"]
+    assert "Traceback" not in err

@@ -77,7 +77,7 @@ def test_the_first_may_still_win() -> None:
     run_virtual(main())
 
 
-@pytest.mark.parametrize("hedge_after", ["auto", "p95", 2.0])
+@pytest.mark.parametrize("hedge_after", [None, "auto", "p95", 2.0])
 def test_a_limit_is_not_waited_out_where_another_one_can_act(hedge_after: Any) -> None:
     """The next one is started at once, and who asked for patience is left alone for so long."""
 
@@ -88,7 +88,7 @@ def test_a_limit_is_not_waited_out_where_another_one_can_act(hedge_after: Any) -
         events, _ = await tick(llm)
         assert finished(events).first_action_s == pytest.approx(0.2)
         assert outcomes(finished(events)) == [
-            ("First", "rate_limited"), ("First", "overtaken"), ("b", "ok"),
+            ("First", "rate_limited"), ("b", "ok"),
         ]  # fmt: skip
         await tick(llm)
         assert len(first.asked) == 1, "it is asked again before it wants to be"
@@ -99,15 +99,31 @@ def test_a_limit_is_not_waited_out_where_another_one_can_act(hedge_after: Any) -
     run_virtual(main())
 
 
-def test_a_limit_is_waited_out_where_hedges_are_off() -> None:
-    """Nobody is asked beside another one, then."""
+def test_of_several_with_a_limit_each_is_asked_once() -> None:
+    """The last of them acts at once; nobody is asked twice, or beside another one."""
 
     async def main() -> None:
-        first = plays(Turn(failure=RateLimitedError("slow down", retry_after_s=1)), Turn((SIT,)))
-        second = acts(RUN)
-        events, _ = await tick(Deadline(Failover([Retry(first), second]), timeout=4))
+        limited = [plays(Turn(failure=RateLimitedError("no", retry_after_s=3))) for _ in range(2)]
+        for each in limited:
+            each.is_paid = True
+        last = says("c", first_s=0.2)
+        last.is_paid = True
+        llm = Deadline(Failover([*map(Retry, limited), last], hedge_after="auto"), timeout=4)
+        events, _ = await tick(llm)
+        assert finished(events).first_action_s == pytest.approx(0.2)
+        assert [len(each.asked) for each in (*limited, last)] == [1, 1, 1]
+
+    run_virtual(main())
+
+
+def test_a_limit_is_waited_out_where_nobody_else_can_act() -> None:
+    """Also by the last of several."""
+
+    async def main() -> None:
+        turns = Turn(failure=RateLimitedError("slow down", retry_after_s=1)), Turn((SIT,))
+        llm = Deadline(Failover([fails(ServerError("down")), Retry(plays(*turns))]), timeout=4)
+        events, _ = await tick(llm)
         assert finished(events).first_action_s == pytest.approx(1.1, abs=0.06)
-        assert second.asked == []
 
     run_virtual(main())
 

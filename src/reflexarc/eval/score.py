@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from reflexarc.errors import LLMError
+from reflexarc.errors import AuthError, ConfigError, ConnectError, LLMError
 from reflexarc.eval.situations import Situation
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt
@@ -78,9 +78,14 @@ async def play(
     Yields
     ------
     Result
+
+    Raises
+    ------
+    LLMError
+        If nobody can be asked at the first one: no server, or no key that it takes.
     """
     clock = asyncio.get_running_loop().time
-    for situation in situations:
+    for number, situation in enumerate(situations):
         actions: list[Action] = []
         begun, first_s, total_s, failure = clock(), None, None, ""
         try:
@@ -92,6 +97,8 @@ async def play(
                     elif isinstance(event, Finished):
                         total_s = clock() - begun
         except LLMError as error:
+            if number == 0 and isinstance(error, AuthError | ConfigError | ConnectError):
+                raise
             failure = f"{error.kind}: {error.message}"
         refused = [vocabulary.judge(each.type, each.value) for each in actions]
         illegal = sum(isinstance(each, Refusal) for each in refused)

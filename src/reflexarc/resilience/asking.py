@@ -102,10 +102,8 @@ class Asking:
         Who.
     whole : Prompt
         The question.
-    until : float
-        By when its first action is needed; the loop's time.
-    outer : Due
-        By when everybody's answer is.
+    moments : Due
+        By when its answer is needed.
     news : asyncio.Queue
         Where its events go, and its failure as the last of them.
 
@@ -125,12 +123,12 @@ class Asking:
         Seconds to its first action.
     """
 
-    def __init__(self, member: Member, whole: Prompt, until: float, outer: Due, news: News) -> None:
+    def __init__(self, member: Member, whole: Prompt, moments: Due, news: News) -> None:
         self.member = member
         self.name = member.llm.name
         self.began = self.since = asyncio.get_running_loop().time()
         self.era: int = member.rest.era
-        self.due = Due(until, outer=outer)
+        self.due = moments
         self.held: list[Event] = []
         self.told: list[Attempt] = []
         self.acted_s: float | None = None

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from reflexarc.alarm import Alarm, LateError
-from reflexarc.attempts import Attempt, AttemptFailed
-from reflexarc.due import due
-from reflexarc.errors import LLMError, RateLimitedError, RestingError, UnavailableError
+from reflexarc.attempts import Attempt
+from reflexarc.due import Due, due
+from reflexarc.errors import LLMError, RestingError, UnavailableError
 from reflexarc.prompt import Prompt
 from reflexarc.resilience.around import Account
 from reflexarc.resilience.asking import Asking, Member, News
@@ -142,7 +142,9 @@ class Race:
         for other in self._running:  # it takes nobody's time any more
             other.due.put_off(math.inf)
         until = self._share_ends(member, now)
-        asking = Asking(member, self._whole, until, self._due, self._news)
+        has_next = any(not other.rest.left_s(now) for other in self._waiting)
+        moments = Due(until, outer=self._due, has_next=has_next)
+        asking = Asking(member, self._whole, moments, self._news)
         self._running.append(asking)
         self._tasks.append(asking.task)
         self._hedge_at = now + self._patience_s(member, min(until, self._due.first_action) - now)
@@ -174,21 +176,6 @@ class Race:
         if p95 is not None:
             return p95
         return _PATIENCE_S if share_s == math.inf else share_s / 2
-
-    def _is_put_off(self, failed: AttemptFailed) -> bool:
-        """Whether the only one asked waits out a limit while another one could act.
-
-        It costs nobody anything meanwhile, so the next one is started though both are paid for.
-        """
-        is_waited_for = failed.next == failed.attempt.provider
-        return (
-            is_waited_for
-            and failed.attempt.outcome == RateLimitedError.kind
-            and self._hedge_after is not None
-            and len(self._running) == 1
-            and bool(self._waiting)
-            and not self._waiting[0].rest.left_s(self._account.clock())
-        )
 
     def _next_moment(self) -> tuple[float, Asking | None]:
         """Until when to wait, and who is late then; None where another one is started then."""
@@ -227,8 +214,6 @@ class Race:
 
     def _told(self, asking: Asking, event: Event) -> Iterator[Event]:
         """What is given out of an event: all of it, unless another one may still win."""
-        if isinstance(event, AttemptFailed) and self._is_put_off(event):
-            self._hedge_at = self._account.clock()
         if self._winner is None:
             if isinstance(event, ActionReady | Finished):
                 self._won(asking)

@@ -130,6 +130,7 @@ class Retry(Around[R]):
                 yield account.failed(self.name)
                 await asyncio.sleep(wait_s)
             except (asyncio.CancelledError, GeneratorExit):  # another one acts, or it is too late
+                self._tokens += 1
                 self._give_up(failure, failed_at, era)
                 raise
 
@@ -140,6 +141,8 @@ class Retry(Around[R]):
             return None
         wait_s = self._backoff.wait_s(tries, self._random) + asked_s
         if asked_s > self._longest_s or account.clock() + wait_s >= due().first_action:
+            return None
+        if isinstance(error, RateLimitedError) and due().has_next:  # which need not be waited for
             return None
         self._tokens -= 1
         return wait_s
