@@ -4,6 +4,7 @@ make bench                                  everything, into bench/results/<date
 make bench ARGS="--quick"                   a glance at it, in under a minute
 make bench ARGS="--only ours,aiohttp"       some of the peers
 make bench ARGS="--what first,call"         some of the measurements
+make bench ARGS="--pages"                   into the pages that show it, too
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 from bench.crew import Crew, WorkerError, output, serving
 from bench.environments import BUILT, UnmadeError, python_of
-from bench.machine import ROOT, machine
+from bench.machine import ROOT, is_busy, machine
 from bench.peers import HAND, LIMIT, OURS, PEERS
 from bench.report import publish, write
 from bench.rounds import QUICK, Bench, Counts
@@ -52,6 +53,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--to", type=Path, metavar="FOLDER",
         help="where results go (default bench/results, or build/bench/results for a part of it)",
     )  # fmt: skip
+    parser.add_argument(
+        "--pages", action="store_true",
+        help="show a whole run in the pages even where the machine was busy or a peer is missing",
+    )  # fmt: skip
     given = parser.parse_args(argv)
     quick = [name for name in WHAT if name not in ("faults", "own")]
     given.only = given.only.split(",") if given.only else list(PEERS)
@@ -65,15 +70,15 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return given
 
 
-def environments(names: Sequence[str], make: Make) -> tuple[dict[str, Path], dict[str, str]]:
-    """The interpreters of some peers, and why others have none."""
+async def environments(names: Sequence[str], make: Make) -> tuple[dict[str, Path], dict[str, str]]:
+    """The interpreters of some peers, and why others have none; Ctrl-C ends it after one."""
     pythons: dict[str, Path] = {}
     failures: dict[str, str] = {}
     for name in names:
         environment = PEERS[name].environment
         if environment not in pythons and environment not in failures:
             try:
-                pythons[environment] = make(environment)
+                pythons[environment] = await asyncio.to_thread(make, environment)
             except (UnmadeError, OSError) as error:
                 failures[environment] = str(error)
                 print(f"Left out: {error}", file=sys.stderr)
@@ -95,7 +100,7 @@ def versions(pythons: Mapping[str, Path]) -> dict[str, str]:
 
 async def compare(given: argparse.Namespace, result: dict[str, Any], make: Make) -> None:
     """Measure; what is known stands in `result` whatever happens then."""
-    pythons, left_out = await asyncio.to_thread(environments, given.only, make)
+    pythons, left_out = await environments(given.only, make)
     names = [name for name in given.only if PEERS[name].environment in pythons]
     packages = await asyncio.to_thread(versions, pythons)
     result["peers"] = {
@@ -167,6 +172,11 @@ def _aside(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _left_out(result: Mapping[str, Any]) -> str:
+    names = [peer["label"] for peer in result["peers"].values() if peer["left_out"]]
+    return f"{', '.join(names)} could not be measured" if names else ""
+
+
 def main(argv: Sequence[str] | None = None, make: Make = python_of) -> int:
     """Measure, write, print."""
     given = arguments(argv)
@@ -188,7 +198,11 @@ def main(argv: Sequence[str] | None = None, make: Make = python_of) -> int:
         print(path.with_suffix(".md").read_text())
         _aside(f"Written: {path} and what is beside it, after {result['seconds']:.0f} s.")
     if is_whole and not given.to:
-        publish(result, path)
+        why = "the machine was busy" if is_busy(result["machine"]) else _left_out(result)
+        if why and not given.pages:
+            _aside(f"No page shows this, since {why}; with --pages they do all the same.")
+        else:
+            publish(result, path)
     return code
 
 

@@ -54,6 +54,8 @@ async def serving(python: str) -> AsyncGenerator[str, None]:
 
 async def start(python: str | Path, *arguments: str, log: Path | None = None) -> Process:
     """A child in a session of its own: Ctrl-C ends the parent, whose end ends the children."""
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
     stderr = log.open("w") if log else asyncio.subprocess.DEVNULL
     try:
         return await asyncio.create_subprocess_exec(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 
 
 def p95(values: Sequence[float]) -> float:
-    """The value that one in twenty goes beyond."""
-    return sorted(values)[min(len(values) - 1, round(0.95 * len(values)))]
+    """The value that at most one in twenty goes beyond."""
+    return sorted(values)[math.ceil(0.95 * len(values)) - 1]
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:

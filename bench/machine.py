@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def is_busy(facts: Mapping[str, Any]) -> bool:
+    """Whether others wanted more than half of its cores in the minute before."""
+    return facts["load"][0] > facts["cores"] / 2
 
 
 def machine() -> dict[str, Any]:

@@ -168,6 +168,10 @@ class Pace:
         """When the first token of a stream is due: its turn within the pause is added."""
         return self.first_s + number % self.turns / self.turns * self.pause_s
 
+    def whole_s(self, number: int) -> float:
+        """When the last token of a stream is due."""
+        return self.due_s(number) + (len(tokens(self.count)) - 1) * self.pause_s
+
 
 class Connection(asyncio.Protocol):
     """One connection; the next request begins when the last answer has ended."""

@@ -27,6 +27,10 @@ TUNED: Mapping[str, Peer] = {
         "langchain `with_fallbacks`, tuned", "tuned:langchain", "langchain-mistralai",
         "langchain-mistralai", "langchain_mistralai", streams=False, falls_back=True,
     ),
+    "livekit-told": Peer(
+        "LiveKit `FallbackAdapter`, tuned", "tuned:livekit", "livekit", "livekit-agents",
+        "livekit.agents livekit.plugins.openai", streams=False, falls_back=True,
+    ),
 }  # fmt: skip
 """Those who have been told of the limit, by options or by a fallback written by hand."""
 

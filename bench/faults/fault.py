@@ -14,7 +14,8 @@ from reflexarc.testing import Reply, event
 _FIRST_S, _PAUSE_S, _PIECE = 0.1, 0.01, 32
 """Healthy: the first characters after 0.1 s, 32 more every 10 ms, all of them after some 0.3 s."""
 
-_HEAD = {"id": "chatcmpl-3f1c9a7be2d84b5c", "created": 1_790_000_000, "model": MODEL}
+_ID = b"chatcmpl-3f1c9a7be2d84b5c"
+_HEAD = {"id": _ID.decode(), "created": 1_790_000_000, "model": MODEL}
 _USAGE = {"prompt_tokens": 157, "completion_tokens": 120, "total_tokens": 277}
 _STREAM = Reply(headers={"Content-Type": "text/event-stream"})
 _DONE = b"data: [DONE]\n\n"
@@ -49,6 +50,13 @@ def healthy(form: Form, pairs: Sequence[Pair] | None = None) -> Reply:
         steps += [_chunk(_message(form, piece, named=at == 0)), _PAUSE_S]
     steps += [_chunk({}, _finish(form)), _DONE]
     return replace(_STREAM, body=tuple(steps))
+
+
+def numbered(reply: Reply, number: int) -> Reply:
+    """The same reply by an id of its own, as every server's replies have."""
+    own = b"chatcmpl-%016x" % number
+    parts = (part.replace(_ID, own) if isinstance(part, bytes) else part for part in reply.body)
+    return replace(reply, body=tuple(parts))
 
 
 def _message(form: Form, text: str, *, named: bool = True) -> dict[str, Any]:
@@ -135,7 +143,8 @@ def _failed(_: Form) -> Reply:
 FAULTS = (
     Fault("429, once", "a burst met the vendor's limit; it says to come back in 1 s", _limited, 1),
     Fault("500, once", "one of the vendor's machines failed", _failed, 1),
-    Fault("reset, once", "a kept connection was dropped", lambda _: Reply.nothing("reset"), 1),
+    Fault("reset, once", "the connection is dropped before the reply",
+          lambda _: Reply.nothing("reset"), 1),
     Fault("429 for ever", "the quota is used up", _limited),
     Fault("500 for ever", "an outage", _failed),
     Fault("refused", "the server's process is gone", None),
@@ -146,7 +155,7 @@ FAULTS = (
     Fault("ends early", "a proxy closes the stream properly, and too early", _cut_clean),
     Fault("error with status 200", "a failure once the head is sent", _told),
     Fault("no choices", "a filter has removed the answer", _empty),
-    Fault("unknown action", "the model invents what the robot cannot do",
+    Fault("unknown action", "the server ignores the schema, and the model invents something",
           lambda f: healthy(f, _UNKNOWN)),
 )  # fmt: skip
 """Each as the robot meets it. They strike before an action is complete, so that any client can

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 from asyncio.subprocess import Process
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.crew import WorkerError, end, line_of, start
-from bench.environments import BUILT, python_of
+from bench.environments import BUILT, UnmadeError, python_of
 from bench.faults import clients
-from bench.faults.fault import FAULTS, LATER, Fault, healthy
+from bench.faults.fault import FAULTS, LATER, Fault, healthy, numbered
 from bench.faults.outcome import outcome
 from bench.peers import Peer
 from bench.server import Form
@@ -25,7 +26,7 @@ LIMIT_S = 3.0
 _HANGS_S = 5.0
 """Longer than the limit and closing take; a process that has not answered by then is ended."""
 _STARTS_S = 60.0
-_AT_ONCE = 6
+_AT_ONCE = 8
 """Clients: they mostly wait."""
 
 
@@ -34,18 +35,32 @@ async def measure(peers: Sequence[str], quick: bool = False) -> list[dict[str, A
     few = asyncio.Semaphore(_AT_ONCE)
     faults = [*FAULTS[::4], LATER[0]] if quick else [*FAULTS, *LATER]
 
+    found = clients.of(peers)
+    pythons: dict[str, Path | str] = {}
+    for environment in dict.fromkeys(client.environment for client in found.values()):
+        try:
+            pythons[environment] = await asyncio.to_thread(python_of, environment)
+        except UnmadeError as error:
+            pythons[environment] = str(error)
+
     async def one(name: str, client: Peer) -> dict[str, Any]:
-        python = await asyncio.to_thread(python_of, client.environment)
+        python = pythons[client.environment]
+        if isinstance(python, str):
+            return _row(name, client) | {"faults": {}, "left_out": python}
         async with few:
             return await row(name, client, faults, python)
 
-    return await asyncio.gather(*(one(*each) for each in clients.of(peers).items()))
+    return await asyncio.gather(*(one(*each) for each in found.items()))
+
+
+def _row(name: str, client: Peer) -> dict[str, Any]:
+    return {"client": name, "label": client.label, "told": name in clients.TUNED}
 
 
 async def row(name: str, client: Peer, faults: Sequence[Fault], python: Path) -> dict[str, Any]:
     """Play faults to a client, one after the other; why it is left out where it cannot work."""
     played: dict[str, dict[str, Any]] = {}
-    found = {"client": name, "label": client.label, "told": name in clients.TUNED}
+    found = _row(name, client)
     async with _Player(name, python) as player:
         for fault in faults:
             try:
@@ -60,19 +75,21 @@ async def row(name: str, client: Peer, faults: Sequence[Fault], python: Path) ->
 async def servers(fault: Fault) -> AsyncGenerator[list[str], None]:
     """The addresses of one that fails and one that does not."""
     failures = 0
+    numbers = itertools.count(1)
+
+    def second(request: Received) -> Reply:
+        return numbered(healthy(Form.of(request.json)), next(numbers))
 
     def first(request: Received) -> Reply:
         nonlocal failures
         form = Form.of(request.json)
         failures += 1
         if fault.reply is None or (fault.times is not None and failures > fault.times):
-            return healthy(form)
-        return fault.reply(form)
+            return numbered(healthy(form), next(numbers))
+        return numbered(fault.reply(form), next(numbers))
 
     async with AsyncExitStack() as stack:
-        second = await stack.enter_async_context(
-            Server(route=lambda request: healthy(Form.of(request.json)))
-        )
+        behind = await stack.enter_async_context(Server(route=second))
         if fault.reply is None:
             # Taken, so that nobody else gets it, and refusing, since nobody listens.
             taken = stack.enter_context(closing(socket.socket()))
@@ -80,7 +97,7 @@ async def servers(fault: Fault) -> AsyncGenerator[list[str], None]:
             url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
         else:
             url = (await stack.enter_async_context(Server(route=first))).base_url
-        yield [url, second.base_url]
+        yield [url, behind.base_url]
 
 
 class _Player:
@@ -122,7 +139,7 @@ class _Player:
                 raise WorkerError("does not answer without a fault") from None
             except OSError:
                 log = BUILT / f"{self._name}.faults.log"
-                raise WorkerError(f"its process ended; {log} says why") from None
+                raise WorkerError(f"its process ended; {log.name} says why") from None
         if outcome(happened, actions())["outcome"] != "valid":
             raise WorkerError(f"fails without a fault: {happened['error'] or 'another answer'}")
 

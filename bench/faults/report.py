@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.faults.fault import FAULTS, LATER
 from bench.faults.outcome import OUTCOMES
+from bench.peers import OURS
 
 Row = Mapping[str, Any]
 
@@ -63,6 +64,47 @@ def table(rows: Sequence[Row]) -> str:
         lines.append(f"| {row['label']} | {' | '.join(map(str, cells))} |")
     out = [f"Left out: {row['label']}, {row['left_out']}." for row in rows if not row["faults"]]
     return "\n".join([*lines, "", *out, *_legend()])
+
+
+def ahead(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for each column: our value at our defaults, and every other client's that is better.
+
+    The slowest first action is told of all who have one, with how many answers they are of.
+    """
+    mine = next((row for row in rows if row["client"] == OURS and row["faults"]), None)
+    if mine is None:
+        return
+    others = [row for row in rows if row["faults"] and not row["client"].startswith(OURS)]
+
+    def valid(row: Row) -> int:
+        return sum(each["outcome"] == "valid" for each in played(row).values())
+
+    def line(title: str, shown: Iterator[str]) -> str:
+        return f"{title}: {', '.join(shown) or 'nobody'}"
+
+    yield line(
+        f"faults, valid answers, {valid(mine)}",
+        (f"{row['label']} {valid(row)}" for row in others if valid(row) > valid(mine)),
+    )
+    if (slow := _slowest(mine)) is not None:
+        yield line(
+            f"faults, slowest first action, {slow:.2f} s of {valid(mine)}",
+            (
+                f"{row['label']} {its:.2f} of {valid(row)}"
+                for row in best_first(others)
+                if (its := _slowest(row)) is not None and its < slow
+            ),
+        )
+    for name in (name for name in mine["faults"] if name in _LATER):
+        if mine["faults"][name]["outcome"] != "valid":
+            yield line(
+                f"{name}, {_in_short(mine['faults'][name])}",
+                (
+                    f"{row['label']} valid"
+                    for row in others
+                    if row["faults"].get(name, {}).get("outcome") == "valid"
+                ),
+            )
 
 
 def _in_short(found: Mapping[str, Any]) -> str:

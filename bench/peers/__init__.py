@@ -12,9 +12,11 @@ and gives a function to ask with::
 ``ask(question, given)`` asks once, as the library's documentation recommends where structured
 results are wanted early, and with the library's defaults. It calls ``given((type, value))`` when
 an action is handed over, that is when the library shows it as a validated object, and returns the
-whole validated answer as a list of such pairs. It raises whatever the library raises. Where a
-library shows an action that is unfinished, and later shows it again with more text, the adapter
-hands over both: who acts on what the library shows would have acted twice.
+whole validated answer as a list of such pairs. It raises whatever the library raises.
+
+Where a library's stream is text, a scan reads it, `bench.peers.scan`, the same for all: their rows
+say "by hand". Where a library shows an action that is unfinished, and later shows it again with
+more text, the adapter hands over both: who acts on what the library shows would have acted twice.
 
 With more than one server, a peer whose `falls_back` is True asks the next one by the library's own
 means; the others ask the first only. An adapter imports its library inside, so that this package
@@ -79,22 +81,30 @@ PEERS: Mapping[str, Peer] = {
         "reflexarc over llama-api-client", "ours:llama_sdk", "reflexarc", "llama-api-client",
         "reflexarc", falls_back=True,
     ),
-    "openai": Peer("openai `.stream()`", "openai_sdk:streamed", "openai", "openai", "openai"),
-    "om1": Peer("OM1's pattern", "openai_sdk:om1", "openai", "openai", "openai", streams=False),
+    "openai": Peer(
+        "openai `create(stream=True)`, by hand", "openai_sdk:scanned", "openai", "openai", "openai"
+    ),
+    "openai-aiohttp": Peer(
+        "openai over aiohttp, by hand", "openai_sdk:scanned_over_aiohttp", "openai", "openai",
+        "openai aiohttp",
+    ),
+    "openai-helper": Peer(
+        "openai `.stream()`", "openai_sdk:streamed", "openai", "openai", "openai"
+    ),
+    "om1": Peer(
+        "OM1's pattern (openai `parse`)", "openai_sdk:om1", "openai", "openai", "openai",
+        streams=False,
+    ),
     "mistralai": Peer(
         "mistralai `parse_async`", "mistral_sdk:whole", "mistralai", "mistralai",
         "mistralai.client", streams=False,
     ),
     "mistralai-stream": Peer(
-        "mistralai `stream_async`", "mistral_sdk:streamed", "mistralai", "mistralai",
-        "mistralai.client",
+        "mistralai `parse_stream_async`, by hand", "mistral_sdk:streamed", "mistralai",
+        "mistralai", "mistralai.client",
     ),
     "llama": Peer(
-        "llama-api-client", "llama_sdk:whole", "llama-api-client", "llama-api-client",
-        "llama_api_client", streams=False,
-    ),
-    "llama-stream": Peer(
-        "llama-api-client, streamed", "llama_sdk:streamed", "llama-api-client",
+        "llama-api-client, by hand", "llama_sdk:streamed", "llama-api-client",
         "llama-api-client", "llama_api_client",
     ),
     "pydantic-ai": Peer(
@@ -121,9 +131,11 @@ PEERS: Mapping[str, Peer] = {
         "langchain, last held back", "langchain:held_back", "langchain-mistralai",
         "langchain-mistralai", "langchain_mistralai", falls_back=True, varies=True,
     ),
-    "any-llm": Peer("any-llm", "anyllm:whole", "any-llm", "any-llm-sdk", "any_llm", streams=False),
+    "any-llm": Peer(
+        "any-llm, by hand", "anyllm:streamed", "any-llm", "any-llm-sdk", "any_llm"
+    ),
     "livekit": Peer(
-        "LiveKit FallbackAdapter", "livekit_agents:streamed", "livekit", "livekit-agents",
-        "livekit.agents livekit.plugins.openai", falls_back=True,
+        "LiveKit `FallbackAdapter`, by hand", "livekit_agents:streamed", "livekit",
+        "livekit-agents", "livekit.agents livekit.plugins.openai", falls_back=True,
     ),
 }  # fmt: skip

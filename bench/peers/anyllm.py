@@ -1,4 +1,4 @@
-"""any-llm: the whole answer into a pydantic model."""
+"""any-llm: its stream of text with a pydantic model as the form, read by a scan."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from bench.peers import Ask, Given
-from bench.task import KEY, MODEL, Answer, Pair, messages, pairs_of
+from bench.peers.scan import Actions
+from bench.task import KEY, MODEL, Answer, Pair, messages
 
 
 @asynccontextmanager
-async def whole(servers: Sequence[str]) -> AsyncGenerator[Ask, None]:
+async def streamed(servers: Sequence[str]) -> AsyncGenerator[Ask, None]:
     """A client that is kept, as its documentation recommends for more than one call."""
     from any_llm import AnyLLM
 
     client = AnyLLM.create("openai", api_key=KEY, api_base=servers[0])
 
     async def ask(question: str, given: Given) -> list[Pair]:
-        reply = await client.acompletion(
-            model=MODEL, messages=messages(question), response_format=Answer
+        found = Actions(given)
+        chunks = await client.acompletion(
+            model=MODEL, messages=messages(question), response_format=Answer, stream=True
         )
-        pairs = pairs_of(Answer.model_validate_json(reply.choices[0].message.content))
-        for pair in pairs:
-            given(pair)
-        return pairs
+        async for chunk in chunks:
+            if chunk.choices and (text := chunk.choices[0].delta.content):
+                found.feed(text)
+        return found.answer()
 
     yield ask

@@ -1,4 +1,4 @@
-"""LiveKit's `FallbackAdapter` over its OpenAI plugin: a stream of text, read when it is whole."""
+"""LiveKit's `FallbackAdapter` over its OpenAI plugin: a stream of text, read by a scan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from bench.peers import Ask, Given
-from bench.task import KEY, MODEL, RESPONSE_FORMAT, SYSTEM, Answer, Pair, pairs_of
+from bench.peers.scan import Actions
+from bench.task import KEY, MODEL, RESPONSE_FORMAT, SYSTEM, Pair
 
 
 @asynccontextmanager
@@ -22,20 +23,15 @@ async def streamed(servers: Sequence[str]) -> AsyncGenerator[Ask, None]:
         adapter = FallbackAdapter(brains)
 
         async def ask(question: str, given: Given) -> list[Pair]:
-            context = ChatContext.empty()
+            found, context = Actions(given), ChatContext.empty()
             context.add_message(role="system", content=SYSTEM)
             context.add_message(role="user", content=question)
             async with adapter.chat(
                 chat_ctx=context, extra_kwargs={"response_format": RESPONSE_FORMAT}
             ) as chunks:
-                texts = [
-                    chunk.delta.content
-                    async for chunk in chunks
-                    if chunk.delta and chunk.delta.content
-                ]
-            pairs = pairs_of(Answer.model_validate_json("".join(texts)))
-            for pair in pairs:
-                given(pair)
-            return pairs
+                async for chunk in chunks:
+                    if chunk.delta and chunk.delta.content:
+                        found.feed(chunk.delta.content)
+            return found.answer()
 
         yield ask

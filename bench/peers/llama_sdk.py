@@ -1,4 +1,4 @@
-"""llama-api-client against a server of the OpenAI dialect: whole, and streamed and then joined."""
+"""llama-api-client against a server of the OpenAI dialect: its stream of text, read by a scan."""
 
 from __future__ import annotations
 
@@ -7,25 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from bench.peers import Ask, Given
-from bench.task import KEY, MODEL, SCHEMA, Answer, Pair, messages, pairs_of
+from bench.peers.scan import Actions
+from bench.task import KEY, MODEL, SCHEMA, Pair, messages
 
 _FORMAT = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
-
-
-@asynccontextmanager
-async def whole(servers: Sequence[str]) -> AsyncGenerator[Ask, None]:
-    """The whole answer; it has no parser of its own."""
-    from llama_api_client import AsyncLlamaAPIClient
-
-    async with AsyncLlamaAPIClient(api_key=KEY, base_url=servers[0]) as sdk:
-
-        async def ask(question: str, given: Given) -> list[Pair]:
-            reply = await sdk.chat.completions.create(
-                model=MODEL, messages=messages(question), response_format=_FORMAT
-            )
-            return _handed_over(reply.choices[0]["message"]["content"], given)
-
-        yield ask
 
 
 @asynccontextmanager
@@ -36,26 +21,18 @@ async def streamed(servers: Sequence[str]) -> AsyncGenerator[Ask, None]:
     async with AsyncLlamaAPIClient(api_key=KEY, base_url=servers[0]) as sdk:
 
         async def ask(question: str, given: Given) -> list[Pair]:
-            texts: list[str] = []
-            has_ended = False
+            found, has_ended = Actions(given), False
             try:
                 async with await sdk.chat.completions.create(
                     model=MODEL, messages=messages(question), response_format=_FORMAT, stream=True
                 ) as events:
                     async for event in events:
                         for choice in event.choices:
-                            texts.append(choice["delta"].get("content") or "")
+                            found.feed(choice["delta"].get("content") or "")
                             has_ended = has_ended or choice["finish_reason"] is not None
             except json.JSONDecodeError:
                 if not has_ended:
                     raise
-            return _handed_over("".join(texts), given)
+            return found.answer()
 
         yield ask
-
-
-def _handed_over(text: str, given: Given) -> list[Pair]:
-    pairs = pairs_of(Answer.model_validate_json(text))
-    for pair in pairs:
-        given(pair)
-    return pairs

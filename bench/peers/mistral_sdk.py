@@ -1,4 +1,4 @@
-"""mistralai: ``parse_async``, which is its way to a pydantic model; and its stream, joined."""
+"""mistralai: ``parse_async``, which is its way to a pydantic model; and its stream, by a scan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from bench.peers import Ask, Given
-from bench.task import KEY, MODEL, RESPONSE_FORMAT, Answer, Pair, messages, pairs_of
+from bench.peers.scan import Actions
+from bench.task import KEY, MODEL, Answer, Pair, messages, pairs_of
 
 
 @asynccontextmanager
@@ -30,23 +31,19 @@ async def whole(servers: Sequence[str]) -> AsyncGenerator[Ask, None]:
 
 @asynccontextmanager
 async def streamed(servers: Sequence[str]) -> AsyncGenerator[Ask, None]:
-    """Its stream gives text; nothing in it reads an answer that is not whole."""
+    """``parse_stream_async`` takes the model and gives text, which is read as it grows."""
     from mistralai.client import Mistral
 
     async with Mistral(api_key=KEY, server_url=servers[0].removesuffix("/v1")) as sdk:
 
         async def ask(question: str, given: Given) -> list[Pair]:
-            async with await sdk.chat.stream_async(
-                model=MODEL, messages=messages(question), response_format=RESPONSE_FORMAT
+            found = Actions(given)
+            async with await sdk.chat.parse_stream_async(
+                response_format=Answer, model=MODEL, messages=messages(question)
             ) as events:
-                texts = [
-                    event.data.choices[0].delta.content or ""
-                    async for event in events
-                    if event.data.choices
-                ]
-            pairs = pairs_of(Answer.model_validate_json("".join(texts)))
-            for pair in pairs:
-                given(pair)
-            return pairs
+                async for event in events:
+                    if event.data.choices:
+                        found.feed(event.data.choices[0].delta.content or "")
+            return found.answer()
 
         yield ask

@@ -1,13 +1,53 @@
-"""openai: its streaming helper with a pydantic model, and OM1's pattern: all of it, then parse."""
+"""openai: its stream by a scan, its streaming helper, and OM1's pattern: all of it, then parse."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from bench.peers import Ask, Given
 from bench.peers.partial import Shown
-from bench.task import KEY, MODEL, Answer, Pair, messages, pairs_of
+from bench.peers.scan import Actions
+from bench.task import KEY, MODEL, RESPONSE_FORMAT, Answer, Pair, messages, pairs_of
+
+
+def scanned(servers: Sequence[str]) -> AbstractAsyncContextManager[Ask]:
+    """``create(stream=True)``: text, which is read as it grows."""
+    return _scanned(servers)
+
+
+@asynccontextmanager
+async def scanned_over_aiohttp(servers: Sequence[str]) -> AsyncGenerator[Ask, None]:
+    """The same over aiohttp, which its README recommends for many calls at once."""
+    from openai import DefaultAioHttpClient
+
+    async with _scanned(servers, http_client=DefaultAioHttpClient()) as ask:
+        yield ask
+
+
+@asynccontextmanager
+async def _scanned(servers: Sequence[str], **options: Any) -> AsyncGenerator[Ask, None]:
+    from openai import AsyncOpenAI
+
+    async with AsyncOpenAI(api_key=KEY, base_url=servers[0], **options) as sdk:
+
+        async def ask(question: str, given: Given) -> list[Pair]:
+            return await read(sdk, question, given)
+
+        yield ask
+
+
+async def read(sdk: Any, question: str, given: Given) -> list[Pair]:
+    """Ask once for a stream of text, and hand over each action when its brace closes."""
+    found = Actions(given)
+    async with await sdk.chat.completions.create(
+        model=MODEL, messages=messages(question), response_format=RESPONSE_FORMAT, stream=True
+    ) as chunks:
+        async for chunk in chunks:
+            if chunk.choices and (text := chunk.choices[0].delta.content):
+                found.feed(text)
+    return found.answer()
 
 
 @asynccontextmanager

@@ -12,16 +12,18 @@ from bench.task import KEY, MODEL, SYSTEM, Answer, Pair, pairs_of
 
 def streamed(servers: Sequence[str]) -> AbstractAsyncContextManager[Ask]:
     """Partial answers every 0.1 s, its default; `FallbackModel` where there are two servers."""
-    return _opened(servers, holds_back=False)
+    return _opened(servers, holds_back=False, debounce_s=0.1)
 
 
 def held_back(servers: Sequence[str]) -> AbstractAsyncContextManager[Ask]:
-    """The same for who knows that the last action shown may be half of one."""
-    return _opened(servers, holds_back=True)
+    """At every token, for who knows that the last action shown may be half of one."""
+    return _opened(servers, holds_back=True, debounce_s=None)
 
 
 @asynccontextmanager
-async def _opened(servers: Sequence[str], *, holds_back: bool) -> AsyncGenerator[Ask, None]:
+async def _opened(
+    servers: Sequence[str], *, holds_back: bool, debounce_s: float | None
+) -> AsyncGenerator[Ask, None]:
     from pydantic_ai import Agent
     from pydantic_ai.models.fallback import FallbackModel
     from pydantic_ai.models.openai import OpenAIChatModel
@@ -37,7 +39,7 @@ async def _opened(servers: Sequence[str], *, holds_back: bool) -> AsyncGenerator
     async def ask(question: str, given: Given) -> list[Pair]:
         shown = Shown(given, holds_back=holds_back)
         async with agent.run_stream(question) as result:
-            async for answer in result.stream_output():
+            async for answer in result.stream_output(debounce_by=debounce_s):
                 shown.show(answer.actions)
             answer = await result.get_output()
             shown.show(answer.actions, is_whole=True)

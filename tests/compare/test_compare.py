@@ -19,7 +19,7 @@ from bench.worker import Worker
 
 from tests.compare.test_server import server
 
-HERE = ("socket", "aiohttp", "ours", "ours-mistral-sdk", "mistralai", "llama")
+HERE = ("socket", "aiohttp", "ours", "ours-mistral-sdk", "mistralai", "mistralai-stream", "llama")
 """Those whose libraries are in the environment of the tests."""
 
 

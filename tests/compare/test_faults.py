@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from bench.faults.clients import CLIENTS, TUNED, of
 from bench.faults.fault import FAULTS, LATER, Fault
 from bench.faults.outcome import outcome
 from bench.faults.play import LIMIT_S, row, servers
-from bench.faults.report import best_first
+from bench.faults.report import ahead, best_first
 from bench.faults.worker import one
 from bench.peers import PEERS
 from bench.peers.scan import Actions
@@ -177,7 +178,7 @@ async def test_a_client_is_played_to_in_a_process_of_its_own(
     }
     absent = await row("livekit", CLIENTS["livekit"], some, python)
     assert absent["faults"] == {}
-    assert absent["left_out"] == f"its process ended; {tmp_path / 'livekit.faults.log'} says why"
+    assert absent["left_out"] == "its process ended; livekit.faults.log says why"
 
 
 def test_clients_are_those_of_the_peers_measured() -> None:
@@ -188,6 +189,42 @@ def test_clients_are_those_of_the_peers_measured() -> None:
     }  # fmt: skip
     assert set(of(["aiohttp"])) == {"aiohttp"}
     assert set(TUNED) < set(CLIENTS)
+
+
+def test_whoever_does_better_is_told_of() -> None:
+    """In each column, whether they were told of the limit or not; our other rows are not others."""
+    valid, late = judged(A, B, C, D, pairs=[A, B, C, D]), judged(A, error="late")
+    slow = valid | {"first_s": 2.0}
+    rows = [
+        {
+            "client": name,
+            "label": name,
+            "told": False,
+            "faults": dict(zip(("refused", "cut off", LATER[0].name), found, strict=True)),
+        }
+        for name, found in (
+            ("ours", (slow, late, late)),
+            ("ours-told", (valid, valid, valid)),
+            ("better", (valid, valid, valid)),
+            ("worse", (valid, late, late)),
+        )
+    ]
+    assert list(ahead(rows)) == [
+        "faults, valid answers, 1: better 2",
+        "faults, slowest first action, 2.00 s of 1: better 0.10 of 2, worse 0.10 of 1",
+        "stalls after an action, late after 1: better valid",
+    ]
+    assert list(ahead(rows[2:])) == []
+
+
+async def test_each_reply_has_an_id_of_its_own() -> None:
+    """So that a client can tell a second attempt's pieces from the first one's."""
+    async with servers(BY_NAME["500, once"]) as [first, second]:
+        urls = (first, first, second, second)
+        wires = [await read(f"{url}/chat/completions", stream=True) for url in urls]
+    ids = [set[str](re.findall(r'"id": ?"(chatcmpl-\w+)"', wire.text)) for wire in wires]
+    assert [len(each) for each in ids] == [0, 1, 1, 1]
+    assert len(ids[1] | ids[2] | ids[3]) == 3
 
 
 def test_the_table_and_the_picture_are_made(tmp_path: Path) -> None:

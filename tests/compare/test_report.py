@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bench.figures import p95, ratios, summary
+from bench.machine import is_busy
 from bench.plot import plot
 from bench.report import COLUMNS, ahead, between, markdown, publish, targets, winner, write
 
@@ -48,7 +49,8 @@ RESULT: dict[str, Any] = {
 
 def test_percentiles_and_ratios() -> None:
     """Ratios are taken round by round, and a round that failed counts for nobody."""
-    assert p95(range(1, 101)) == 96
+    assert p95(range(1, 101)) == 95
+    assert p95(range(1, 21)) == 19
     assert summary([3.0, 1.0, 2.0]) == {"least": 1.0, "p50": 2.0, "p95": 3.0, "count": 3}
     rounds = {"ref": [1.0, 10.0, None], "mine": [2.0, 30.0, 5.0], "none": [None, None, None]}
     assert ratios(rounds, "ref") == {"ref": 1.0, "mine": 2.5}
@@ -74,9 +76,21 @@ def test_the_table_says_where_others_are_ahead_and_what_failed() -> None:
     assert "* whole, call: its process ended" in text
     assert "* absent: its environment cannot be made" in text
     assert list(ahead(RESULT)) == [
-        "first action, ms over the wire: by hand, 0.3 against 0.5",
-        "call, wall ms: by hand, 0.50 against 0.90",
+        "first action, ms over the wire, 0.5: by hand 0.3",
+        "given too early, 0: nobody",
+        "call, wall ms, 0.90: by hand 0.50",
+        "call, CPU × aiohttp, 0.75: nobody",
+        "token alone, CPU µs, 40: nobody",
+        "50 streams, ms over the schedule, p95, 1.0: nobody",
     ]
+
+
+@pytest.mark.parametrize(("load", "busy"), [(0.9, False), (1.1, True)])
+def test_a_busy_machine_is_told_of_in_the_heading(load: float, busy: bool) -> None:
+    """Of two cores, one is enough for others to disturb."""
+    facts = RESULT["machine"] | {"load": [load, 0.0, 0.0]}
+    assert is_busy(facts) is busy
+    assert ("Measured on a busy machine" in markdown(RESULT | {"machine": facts})) is busy
 
 
 def test_each_target_is_met_or_missed() -> None:

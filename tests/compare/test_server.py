@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from bench.server import Connection, first_action, tokens
+from bench.server import Connection, Pace, first_action, tokens
 from bench.task import QUESTION, SCHEMA, actions, written
 
 COUNT = 2
@@ -115,6 +115,15 @@ async def test_tokens_are_written_when_they_are_due(stream: bool) -> None:
     assert first - begun >= (due_first - 1) * 1e6
     assert last - begun >= (due_last - 1) * 1e6
     assert first < last <= ended
+
+
+def test_the_schedule_says_when_an_answer_is_complete() -> None:
+    """The wait, the tokens, and a stream's turn."""
+    pace = Pace.of("/4-20-200-50/v1/chat/completions")
+    assert pace is not None
+    steps = len(tokens(4)) - 1
+    assert pace.whole_s(0) == pytest.approx(0.2 + steps * 0.02)
+    assert pace.whole_s(25) - pace.whole_s(0) == pytest.approx(0.01)
 
 
 async def test_what_is_no_question_is_not_found() -> None:
