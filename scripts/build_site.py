@@ -76,12 +76,17 @@ def with_links(text: str, page: Path, place: str, asked: set[Path]) -> str:
 
 def page_of(path: Path) -> str:
     """A page that shows a file, or the files of a folder."""
-    name = path.relative_to(ROOT).as_posix()
+    name = in_words(path.relative_to(ROOT).as_posix())
     if path.is_file():
         return f"{UNSEARCHED}# {name}\n\n{shown(path)}\n"
     files = sorted(each for each in path.iterdir() if each.is_file() and each.suffix in LANGUAGES)
-    sections = [f"## {each.name}\n\n{shown(each)}\n" for each in files]
+    sections = [f"## {in_words(each.name)}\n\n{shown(each)}\n" for each in files]
     return "\n".join([f"{UNSEARCHED}# {name}\n", *sections])
+
+
+def in_words(name: str) -> str:
+    """A name in which underscores mean nothing."""
+    return name.replace("_", r"\_")
 
 
 def shown(path: Path) -> str:

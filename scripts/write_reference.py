@@ -187,7 +187,7 @@ VARIABLES = {
     "XDG_DATA_HOME": "models are below it; `~/.local/share` by default",
     "XDG_CACHE_HOME": "what makes the start faster is below it; `~/.cache` by default",
     "OTEL_SDK_DISABLED": "`true`: no spans, whatever else is set",
-    "OTEL_TRACES_EXPORTER": "`otlp`, `console` or `none`, as OpenTelemetry has it",
+    "OTEL_TRACES_EXPORTER": "`otlp`, `console`, `otlp,console` or `none`, as OpenTelemetry has it",
     CAPTURE_CONTENT: "`true`: what was said is in spans, as `content` of `telemetry` has it",
     "NO_COLOR": "anything: no colours in the terminal",
 }

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from reflexarc.errors import ConfigError
 from reflexarc.scanner import parse
-from reflexarc.types import Json, Message, Role, ToolCall, as_object, objects_in
+from reflexarc.types import Json, Message, Role, ToolCall, as_object, objects_in, whole_characters
 
 _ROLES: Mapping[str, Role] = {
     "system": "system",
@@ -67,11 +67,24 @@ def disarmed(turn: Message) -> Message:
     -------
     Message
     """
+    content = unmarked(turn.content)
+    if content == turn.content and not turn.tool_calls:
+        return turn
     calls = tuple(
-        replace(call, name=unmarked(call.name), arguments=unmarked(call.arguments))
+        replace(call, name=unmarked(call.name), arguments=_unmarked_json(call.arguments))
         for call in turn.tool_calls
     )
-    return replace(turn, content=unmarked(turn.content), tool_calls=calls)
+    return replace(turn, content=content, tool_calls=calls)
+
+
+def _unmarked_json(text: str) -> str:
+    """JSON without marks, also where its escapes hide them: servers parse it for a template."""
+    told = unmarked(text)
+    if "\\" not in told:
+        return told
+    plain = whole_characters(json.dumps(parse(told), ensure_ascii=False))
+    broken = unmarked(plain)
+    return told if broken == plain else broken
 
 
 def read_message(given: Message | Mapping[str, Any]) -> Message:

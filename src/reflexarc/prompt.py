@@ -181,7 +181,10 @@ def build_messages(
     text = "\n\n".join(part.strip() for part in system if part.strip())
     messages = [*([Message("system", text)] if text else []), *merged(turns)]
     return tuple(
-        replace(message, content=whole_characters(message.content)) for message in messages
+        message
+        if message.content.isascii()
+        else replace(message, content=whole_characters(message.content))
+        for message in messages
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from reflexarc.attempts import Attempt
 from reflexarc.cli.app import app
 from reflexarc.telemetry import Entry, Journal, traces_of
 from reflexarc.telemetry.place import parts_of
@@ -32,7 +33,9 @@ ROBOT = """{
   },
   agent_actions: [{ name: "move", llm_label: "move", values: ["sit"] }],
 }"""
-NOON = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
+NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
+DAY = NOON.date()
+BEFORE = DAY - timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +50,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def folder(state: Path) -> Path:
-    """Traces of spot: a tick two days ago, and on the 27th three: good, slow, and failed."""
+    """Traces of spot: a tick two days ago, and yesterday three: good, slow, and failed."""
     folder = traces_of({"XDG_STATE_HOME": str(state)}, "spot")
     failed = tick(NOON + timedelta(minutes=2), error_kind="timeout", first_action_s=None)
     slow = tick(NOON + timedelta(minutes=1), first_action_s=1.5, total_s=2, attempts=(), missed=())
@@ -90,7 +93,7 @@ def test_people_see_the_newest_day_and_its_sum(folder: Path) -> None:
     result = call("trace")
     assert result.exit_code == 0
     assert f"the traces written last: {folder}" in result.stderr
-    assert "the newest day with traces: 2026-11-27" in result.stderr
+    assert f"the newest day with traces: {DAY}" in result.stderr
     out = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert "12:00:00 1 0.100 s 0.500 s 100/20 LlamaLLM llama3.2: move sit, speak, refused" in out
     assert "12:01:00 2 1.500 s 2.000 s 100/20 LlamaLLM: move sit, speak, refused overran" in out
@@ -120,7 +123,7 @@ def test_programs_have_the_lines_and_the_sum(folder: Path) -> None:
         (["--slow", "0.4"], [2, 3]),
         (["--failed"], [3]),
         (["--last", "2"], [2, 3]),
-        (["--day", "2026-11-26"], [1]),
+        (["--day", str(BEFORE)], [1]),
         (["--robot", "spot", "--slow", "9"], []),
     ],
 )
@@ -129,13 +132,44 @@ def test_some_of_them(folder: Path, args: list[str], expected: list[int]) -> Non
     assert [each["tick"] for each in traced(*args)[:-1]] == expected
 
 
+def test_a_failure_is_written_once(folder: Path) -> None:
+    """It is not handed on to a brain of the error's name."""
+    tries = (Attempt("LlamaLLM", "m", "timeout", 1), Attempt("MistralLLM", "m", "auth", 1))
+    failed = tick(NOON, error_kind="auth", attempts=tries, deeds=(), missed=(), first_action_s=None)
+    write(folder, Entry(4, failed, 0.5))
+    out = [" ".join(line.split()) for line in call("trace").stdout.splitlines()]
+    assert "12:00:00 4 - 0.500 s 100/20 LlamaLLM timeout → MistralLLM auth" in out
+
+
+def test_a_lesson_and_odd_files_are_no_failure(folder: Path) -> None:
+    """Of a clock that was ahead, of no day, and with numbers that JSON does not have."""
+    tries = (Attempt("A", "m", "bad_request", 1), Attempt("A", "m-2", "ok", 1))
+    write(
+        folder,
+        Entry(4, tick(NOON, attempts=tries, missed=()), 0.5),
+        Entry(9, tick(NOON + timedelta(days=3650)), 0.5),
+    )
+    (folder / "2026-13-45.jsonl").write_text("{}")
+    with (folder / f"{DAY}.jsonl").open("a") as file:
+        file.write(
+            f'{{"at":"x","tick":5,"outcome":"ok","missed":Infinity,"total_s":{"9" * 400}}}\n'
+        )
+        file.write('{"at":"x","tick":6,"outcome":"ok","first_action_s":NaN}\n')
+    assert [each["tick"] for each in traced("--failed")[:-1]] == [3]
+    assert call("trace").exit_code == 0
+    result = call("trace", "--json")
+    assert [json.loads(each, parse_constant=pytest.fail) for each in result.stdout.splitlines()]
+    assert traced()[-1]["errors"] == {"timeout": 1}
+    assert [each["tick"] for each in traced("--day", DAY + timedelta(days=3650))[:-1]] == [9]
+
+
 def test_what_is_not_there_is_told(state: Path, folder: Path) -> None:
     """A sentence that says what there is."""
     for args, said in (
-        (["--day", "2026-11-01"], "there are of 2026-11-26 to 2026-11-27"),
+        (["--day", "2020-11-01"], f"there are of {BEFORE} to {DAY}"),
         (["--day", "monday"], "write it as 2026-11-01"),
         (["--robot", "nobody"], "they are written by: reflexarc run"),
-        (["--follow", "--day", "2026-11-27"], "leave --day out"),
+        (["--follow", "--day", str(DAY)], "leave --day out"),
         (["--robot", "spot", "--config", "x"], "by one of --config and --robot"),
     ):
         result = call("trace", *args)

@@ -92,3 +92,8 @@ def test_a_brain_is_offered_as_json() -> None:
     assert """'{"type": "MistralLLM"}'""" in completion.brain("")
     assert completion.brain("x") == []
     assert completion.half("h") == ["held"]
+
+
+def test_a_home_that_there_is_not_holds_no_robot() -> None:
+    """The shell then offers what it finds itself."""
+    assert completion.robot("~nobody-of-that-name/") == []

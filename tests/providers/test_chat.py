@@ -335,3 +335,14 @@ def test_any_json_is_read_or_refused(reply: object) -> None:
             elif isinstance(piece, Usage):
                 counts = (piece.prompt_tokens, piece.completion_tokens, piece.cached_tokens)
                 assert all(isinstance(number, int) for number in counts)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [("210", 210), ("210.0", 210), ("-5", 0), ("1e999", 0), ('"9"', 0), ("null", 0)]
+    + [("1" + "0" * digits, 0) for digits in (13, 400, 4000)],
+)
+def test_a_count_that_tokens_cannot_have_is_none(number: str, expected: int) -> None:
+    """What adds counts up, or writes them down, need not look at them again."""
+    data = f'{{"choices":[],"usage":{{"prompt_tokens":{number},"completion_tokens":3}}}}'
+    assert Usage(expected, 3) in read_event(ServerEvent("message", data))

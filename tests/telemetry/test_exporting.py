@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from typing import Any
@@ -35,6 +36,9 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, None, "none"),
         ({"OTEL_TRACES_EXPORTER": "otlp"}, None, "otlp"),
         ({"OTEL_TRACES_EXPORTER": "Console"}, None, "console"),
+        ({"OTEL_TRACES_EXPORTER": "console, otlp"}, None, "otlp,console"),
+        ({"OTEL_TRACES_EXPORTER": "otlp,"}, None, "otlp"),
+        ({"OTEL_TRACES_EXPORTER": ","}, None, "none"),
         ({"OTEL_TRACES_EXPORTER": "none"}, "http://127.0.0.1:4318", "none"),
         ({"OTEL_SDK_DISABLED": "true"}, "http://127.0.0.1:4318", "none"),
     ],
@@ -49,7 +53,7 @@ def test_spans_are_made_where_somebody_asks(
 def test_an_exporter_that_is_not_here_is_refused() -> None:
     """With the names of those that are."""
     with pytest.raises(ConfigError, match=r"'jaeger'; choose one of console, none, otlp"):
-        exporter_of({"OTEL_TRACES_EXPORTER": "jaeger"})
+        exporter_of({"OTEL_TRACES_EXPORTER": "otlp,jaeger"})
 
 
 def test_a_protocol_that_is_not_spoken_is_refused() -> None:
@@ -163,3 +167,22 @@ def test_without_the_extra_one_sentence_says_so(plain: pytest.MonkeyPatch) -> No
     plain.setitem(__import__("sys").modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(UnavailableError, match=r"not installed; .*\[otel\]"):
         Exporting("dot", "otlp")
+
+
+def test_spans_go_to_a_receiver_and_to_the_console(
+    plain: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where both are asked for, as OpenTelemetry's variable may."""
+    plain.setenv("OTEL_TRACES_EXPORTER", "otlp,console")
+    with receiving() as receiver:
+        sent(Exporting("dot", exporter_of(os.environ), receiver.url))
+    assert [span.name for span in receiver.spans()] == ["y"]
+    assert '"name": "y"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"])
+def test_a_variable_that_the_sdk_refuses_is_told_of(plain: pytest.MonkeyPatch, name: str) -> None:
+    """In one sentence, with what the SDK has to say."""
+    plain.setenv(name, "-1")
+    with pytest.raises(ConfigError, match=r"refuses a value .* must be a .*; correct the one"):
+        Exporting("dot", "otlp", "http://127.0.0.1:4318")

@@ -17,12 +17,23 @@ from typing import Any
 
 import pytest
 
-from reflexarc.telemetry import Entry, Journal, Summary, Tail, newest_traces, read_traces, traces_of
-from reflexarc.telemetry.place import parts_of
+from reflexarc.telemetry import (
+    Entry,
+    Journal,
+    Summary,
+    Tail,
+    newest_traces,
+    read_traces,
+    reading,
+    traces_of,
+)
+from reflexarc.telemetry.place import every_part, part, parts_of
+from reflexarc.telemetry.reading import failures_of
 from reflexarc.testing import ScriptedLLM, Turn
 from tests.telemetry.conftest import SAY, SIT, run, tick
 
-NOON = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
+DAY = NOON.date()
 
 
 def written(folder: Path, *entries: Entry, **given: Any) -> Journal:
@@ -45,13 +56,13 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def test_a_tick_is_a_line(tmp_path: Path) -> None:
     """Who was asked, how it went, and what was done, of the right day by UTC."""
-    evening = datetime(2026, 11, 28, 23, 30, tzinfo=UTC).astimezone()
+    evening = NOON.replace(hour=23, minute=30).astimezone()
     written(tmp_path, Entry(3, tick(evening), 0.75, overran=True, trace_id="ab" * 16))
-    path = tmp_path / "2026-11-28.jsonl"
+    path = tmp_path / f"{DAY}.jsonl"
     assert path.read_bytes().count(b"\n") == 1
     [line] = read_traces(path)
     assert line == {
-        "at": "2026-11-28T23:30:00.000+00:00",
+        "at": f"{DAY}T23:30:00.000+00:00",
         "tick": 3,
         "outcome": "ok",
         "error_type": None,
@@ -119,7 +130,7 @@ def test_only_this_user_can_read_it(tmp_path: Path) -> None:
 
 def test_half_a_line_is_skipped_and_not_glued_to_the_next(tmp_path: Path) -> None:
     """What a robot that was killed has left costs that line alone, and so does what is damaged."""
-    path = tmp_path / "2026-11-28.jsonl"
+    path = tmp_path / f"{DAY}.jsonl"
     written(tmp_path, Entry(1, tick(NOON), 1))
     with path.open("ab") as file:
         file.write(b'not json\n[1]\n{"at": 3}\n\xff\xfe\n{"at":"2026-11-28T12:0')
@@ -130,6 +141,7 @@ def test_half_a_line_is_skipped_and_not_glued_to_the_next(tmp_path: Path) -> Non
 KILLED = """
 import asyncio, sys
 from pathlib import Path
+from reflexarc.telemetry import reading
 from reflexarc.telemetry import Entry, Journal
 from datetime import UTC, datetime
 from reflexarc.memory import Tick
@@ -162,9 +174,12 @@ def test_a_robot_that_is_killed_leaves_whole_lines(tmp_path: Path) -> None:
 
 def test_each_day_has_its_file(tmp_path: Path) -> None:
     """By UTC, which has no hour twice."""
-    night = datetime(2026, 11, 28, 23, 59, 59, tzinfo=UTC)
+    night = NOON.replace(hour=23, minute=59, second=59)
     written(tmp_path, Entry(1, tick(night), 1), Entry(2, tick(night + timedelta(seconds=2)), 1))
-    assert [path.name for path in parts_of(tmp_path)] == ["2026-11-28.jsonl", "2026-11-29.jsonl"]
+    assert [path.name for path in parts_of(tmp_path)] == [
+        f"{DAY}.jsonl",
+        f"{DAY + timedelta(days=1)}.jsonl",
+    ]
 
 
 def test_what_is_old_or_too_much_goes(tmp_path: Path) -> None:
@@ -199,7 +214,7 @@ def test_a_disk_that_fails_costs_lines_and_one_warning(
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
 def test_a_full_disk_loses_a_line_and_comes_back(tmp_path: Path) -> None:
     """Once there is space again, the next line is written."""
-    path = tmp_path / "2026-11-28.jsonl"
+    path = tmp_path / f"{DAY}.jsonl"
     path.symlink_to("/dev/full")
     assert written(tmp_path, Entry(1, tick(NOON), 1)).lost == 1
     path.unlink()
@@ -209,7 +224,7 @@ def test_a_full_disk_loses_a_line_and_comes_back(tmp_path: Path) -> None:
 
 def test_a_file_that_is_moved_away_is_begun_anew(tmp_path: Path) -> None:
     """As those who rotate logs do."""
-    path = tmp_path / "2026-11-28.jsonl"
+    path = tmp_path / f"{DAY}.jsonl"
 
     def move() -> None:
         until = time.monotonic() + 10
@@ -234,7 +249,7 @@ def test_a_tail_shows_what_comes(tmp_path: Path) -> None:
         assert list(tail.read()) == []
         written(tmp_path, Entry(2, tick(NOON), 1))
         assert [each["tick"] for each in tail.read()] == [2]
-        with (tmp_path / "2026-11-28.jsonl").open("a") as file:
+        with (tmp_path / f"{DAY}.jsonl").open("a") as file:
             file.write('{"at":"x",')
             file.flush()
             assert list(tail.read()) == []
@@ -242,6 +257,107 @@ def test_a_tail_shows_what_comes(tmp_path: Path) -> None:
         written(tmp_path, Entry(4, tick(NOON + timedelta(days=1)), 1))
         assert [each["tick"] for each in tail.read()] == [3, 4]
         assert list(tail.read()) == []
+
+
+def test_a_tail_loses_nothing_at_midnight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is written while the folder is listed is shown, and in its place."""
+    written(tmp_path, Entry(1, tick(NOON), 1))
+    with Tail(tmp_path) as tail:
+        with monkeypatch.context() as patch:
+            patch.setattr(reading, "every_part", late := Late(tmp_path))
+            shown = [each["tick"] for each in tail.read()]
+        assert late.parts
+        assert shown + [each["tick"] for each in tail.read()] == [2, 3]
+
+
+class Late:
+    """A robot that passes midnight just before the files are listed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.parts: list[Path] = []
+        self._midnight = NOON + timedelta(days=1)
+        self._folder = folder
+
+    def __call__(self, folder: Path) -> list[Path]:
+        """List them."""
+        written(folder, Entry(2, tick(NOON), 1), Entry(3, tick(self._midnight), 1))
+        self.parts = every_part(folder)
+        return self.parts
+
+
+def test_a_tail_shows_no_old_days_when_a_file_goes(tmp_path: Path) -> None:
+    """Nor loses what is written to one that is begun anew."""
+    days = [NOON - timedelta(days=n) for n in (2, 1, 0)]
+    written(tmp_path, *(Entry(n, tick(day), 1) for n, day in enumerate(days)))
+    written(tmp_path, Entry(3, tick(NOON), 1))
+    with Tail(tmp_path) as tail:
+        (tmp_path / f"{DAY}.jsonl").unlink()
+        assert list(tail.read()) == []
+        written(tmp_path, Entry(4, tick(NOON), 1))
+        assert [each["tick"] for each in tail.read()] == [4]
+
+
+def test_a_clock_that_was_ahead_is_not_the_newest(tmp_path: Path) -> None:
+    """Days to come are followed past, shown only by their name, and are the first to go."""
+    environ = {"XDG_STATE_HOME": str(tmp_path)}
+    spot, dot = traces_of(environ, "spot"), traces_of(environ, "dot")
+    ahead = datetime.now(UTC) + timedelta(days=3650)
+    for folder in (spot, dot):
+        written(folder, Entry(1, tick(ahead), 1))
+    with Tail(spot) as tail:
+        written(spot, Entry(2, tick(NOON), 1))
+        assert [each["tick"] for each in tail.read()] == [2]
+    os.utime(part(dot, ahead.date(), 1), (ahead.timestamp(), ahead.timestamp()))
+    assert newest_traces(environ) == spot
+    assert parts_of(spot) == [part(spot, DAY, 1)]
+    assert parts_of(spot, ahead.date()) == [part(spot, ahead.date(), 1)]
+    room = sum(path.stat().st_size for path in every_part(spot)) * 1.5e-6  # of two, and one new
+    written(spot, Entry(3, tick(NOON + timedelta(days=1)), 1), max_mb=room)
+    assert part(spot, ahead.date(), 1).exists()
+    written(spot, Entry(4, tick(NOON + timedelta(days=1)), 1), max_mb=room)
+    assert not part(spot, ahead.date(), 1).exists()
+    assert [each["tick"] for each in lines(spot)] == [2, 3, 4]
+
+
+def test_a_name_that_is_no_day_is_another_file(tmp_path: Path) -> None:
+    """It is neither read nor removed, and nothing stops at it."""
+    mine = tmp_path / "2026-13-45.jsonl"
+    mine.write_text("mine")
+    assert written(tmp_path, Entry(1, tick(NOON), 1)).lost == 0
+    assert parts_of(tmp_path) == every_part(tmp_path) == [tmp_path / f"{DAY}.jsonl"]
+    assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "9" * 400])
+def test_what_is_not_finite_is_no_number(tmp_path: Path, number: str) -> None:
+    """It counts for nothing, and the line for as much as is in it."""
+    path = tmp_path / f"{DAY}.jsonl"
+    path.write_text(f'{{"at":"x","missed":{number},"total_s":{number},"first_action_s":2}}\n')
+    summary = Summary()
+    for each in read_traces(path):
+        summary.add(each)
+    assert (summary.ticks, summary.missed) == (1, 0)
+    assert (summary.first_action_s, summary.total_s) == ([2.0], [])
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        (["A bad_request", "A context_overflow", "A ok"], []),
+        (["A bad_request", "A timeout"], ["timeout"]),
+        (["A bad_request", "B ok"], ["bad_request"]),
+        (["A rate_limited", "A ok"], ["rate_limited"]),
+        (["A overtaken", "B ok"], []),
+        (["A bad_request"], ["bad_request"]),
+    ],
+)
+def test_a_lesson_is_no_failure(outcomes: list[str], expected: list[str]) -> None:
+    """A request that the same server takes in another form, that is; not a retry."""
+    tries = [dict(zip(("provider", "outcome"), each.split(), strict=True)) for each in outcomes]
+    trace = {"attempts": tries}
+    summary = Summary()
+    summary.add(trace)
+    assert failures_of(trace) == list(summary.errors.elements()) == expected
 
 
 def test_each_robot_has_a_folder(tmp_path: Path) -> None:
@@ -252,7 +368,7 @@ def test_each_robot_has_a_folder(tmp_path: Path) -> None:
     assert folder == tmp_path / "reflexarc" / "traces" / "spot"
     assert traces_of(environ, "../spot").parent == folder.parent
     for name, at in (("spot", 2e9), ("dot", 1e9)):
-        path = traces_of(environ, name) / "2026-11-28.jsonl"
+        path = traces_of(environ, name) / f"{DAY}.jsonl"
         path.parent.mkdir(parents=True)
         path.touch()
         os.utime(path, (at, at))

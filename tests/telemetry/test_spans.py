@@ -208,6 +208,15 @@ async def test_what_was_said_is_there_only_on_request(sink: Sink) -> None:
     assert answer["parts"] == [{"type": "text", "content": "Hello, Ann."}]
 
 
+async def test_half_an_emoji_costs_no_attribute(sink: Sink) -> None:
+    """As a cut text leaves it; what can be written as UTF-8 is what can be sent."""
+    prompt = Prompt("You are \udc36.", (), "Ann waves \ud83d.")
+    await Traced(scripted(SAY), tracer_provider=sink.provider, content=True).ask(prompt)
+    attributes = told(sink.spans("chat")[0])
+    for name, text in (("gen_ai.system_instructions", "are"), ("gen_ai.input.messages", "waves")):
+        assert text.encode() in attributes[name].encode()
+
+
 async def test_questions_are_below_their_tick(sink: Sink) -> None:
     """Each tick is a trace of its own, and nothing is current behind it."""
     llm = Traced[Any](scripted(SIT), tracer_provider=sink.provider)

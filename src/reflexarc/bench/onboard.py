@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import statistics
 import subprocess
@@ -86,7 +87,7 @@ def bench_onboard(
         "first start, ready": (new.warm_s, "reads the whole prompt, and keeps it on disk"),
         "second start, ready": (again.warm_s, "has the prompt from disk"),
         "first action, p50": (statistics.median(first), note),
-        "first action, p95": (first[min(len(first) - 1, round(0.95 * len(first)))], note),
+        "first action, p95": (first[math.ceil(0.95 * len(first)) - 1], note),
         "first action, p50, crowded": (
             statistics.median(crowded.first_s()),
             "two busy loops beside it",

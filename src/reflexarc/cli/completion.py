@@ -27,7 +27,10 @@ def robot(incomplete: str) -> list[str]:
         What begins so.
     """
     folder = incomplete[: incomplete.rfind("/") + 1]
-    place = Path(folder or ".").expanduser()
+    try:
+        place = Path(folder or ".").expanduser()
+    except RuntimeError:  # there is nobody of that name
+        return []
     found = (path for pattern in ("*.json5", "*/*.json5") for path in place.glob(pattern))
     return _beginning(incomplete, sorted(f"{folder}{path.relative_to(place)}" for path in found))
 

@@ -22,6 +22,7 @@ from reflexarc.errors import ConfigError
 from reflexarc.eval.score import percentiles
 from reflexarc.telemetry import Summary, Tail, newest_traces, read_traces, traces_of
 from reflexarc.telemetry.place import day_of, parts_of
+from reflexarc.telemetry.reading import failures_of, finite
 from reflexarc.types import Json, as_object, objects_in
 
 _LOOK_EVERY_S = 0.2
@@ -101,17 +102,16 @@ def _parts(folder: Path, day: str | None, report: Report) -> list[Path]:
         wanted = None if day is None else date.fromisoformat(day)
     except ValueError:
         raise ConfigError(f"--day {day} is no date; write it as 2026-11-01") from None
-    everything = parts_of(folder)
-    if not everything:
+    if wanted is not None and (parts := parts_of(folder, wanted)):
+        return parts
+    days = [day_of(each) for each in parts_of(folder)]
+    if not days:
         raise ConfigError(f"there are no traces in {folder}; they are written by: reflexarc run")
-    days = sorted({day_of(each) for each in everything})
-    if wanted is None:
-        wanted = days[-1]
-        if wanted != datetime.now(UTC).date():
-            report.aside(f"the newest day with traces: {wanted}")
-    if wanted not in days:
+    if wanted is not None:
         raise ConfigError(f"there are no traces of {wanted}; there are of {days[0]} to {days[-1]}")
-    return [each for each in everything if day_of(each) == wanted]
+    if days[-1] != datetime.now(UTC).date():
+        report.aside(f"the newest day with traces: {days[-1]}")
+    return parts_of(folder, days[-1])
 
 
 def _counted(traces: Iterable[Json], summary: Summary) -> Iterator[Json]:
@@ -128,18 +128,13 @@ def _followed(folder: Path) -> Iterator[Json]:
 
 
 def _slowness(each: Json) -> float:
-    first = each.get("first_action_s")
-    seconds = each.get("total_s") if first is None else first
-    return seconds if isinstance(seconds, int | float) else 0.0
+    first = finite(each.get("first_action_s"))
+    return (finite(each.get("total_s")) or 0.0) if first is None else first
 
 
 def _has_failed(each: Json) -> bool:
-    tried = any(
-        attempt.get("outcome") not in ("ok", "overtaken")
-        for attempt in objects_in(each.get("attempts"))
-    )
     done = any(action.get("outcome") == "failed" for action in objects_in(each.get("actions")))
-    return each.get("outcome") != "ok" or tried or done
+    return each.get("outcome") != "ok" or bool(failures_of(each)) or done
 
 
 def _show(traces: Iterable[Json], report: Report) -> None:
@@ -189,16 +184,21 @@ def _answered(each: Json) -> tuple[object, object]:
 def _account(each: Json, *, is_known: bool) -> str:
     """Who was asked, what went wrong, and what was done."""
     told: list[str] = []
-    for attempt in objects_in(each.get("attempts")):
+    tries = objects_in(each.get("attempts"))
+    is_told = bool(tries) and tries[-1].get("outcome") == each.get("error_type")
+    for attempt in tries:
         outcome = str(attempt.get("outcome"))
+        color = "red" if is_told and attempt is tries[-1] else "yellow"
         if outcome != "ok":
-            told.append(f"{shown(str(attempt.get('provider')))} [yellow]{shown(outcome)}[/]")
+            told.append(f"{shown(str(attempt.get('provider')))} [{color}]{shown(outcome)}[/]")
     match each.get("outcome"):
         case "ok":
             name = shown(f"{each.get('provider')} {each.get('model')}".strip())
             told.append(shown(str(each.get("provider"))) if is_known else name)
         case "idle":
             told.append("[red]idle[/]")
+        case _ if is_told:
+            pass  # by its last try
         case _:
             told.append(f"[red]{shown(str(each.get('error_type')))}[/]")
     who = " → ".join(told)
@@ -221,7 +221,8 @@ def _deed(deed: Json) -> str:
 
 
 def _seconds(value: object) -> str:
-    return f"{value:.3f} s" if isinstance(value, int | float) else "-"
+    number = finite(value)
+    return "-" if number is None else f"{number:.3f} s"
 
 
 def _figures(summary: Summary) -> dict[str, Any]:

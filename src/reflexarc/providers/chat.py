@@ -30,6 +30,8 @@ from reflexarc.types import (
     objects_in,
 )
 
+_MANY = 1 << 40  # more tokens than that are none
+
 _STOPS: Mapping[str, Literal["stop", "length", "filter", "error"]] = {
     "stop": "stop",
     "tool_calls": "stop",
@@ -164,8 +166,23 @@ def _usage(body: Json) -> list[Wire]:
         details.get("cached_tokens") or counts.get("num_cached_tokens") or timings.get("cache_n")
     )
     read, written = counts.get("prompt_tokens"), counts.get("completion_tokens")
-    numbers = [number if isinstance(number, int) else 0 for number in (read, written, cached)]
-    return [Usage(*numbers)]
+    return [Usage(*map(read_count, (read, written, cached)))]
+
+
+def read_count(number: object) -> int:
+    """Read a number of tokens.
+
+    Parameters
+    ----------
+    number : object
+        As a server wrote it.
+
+    Returns
+    -------
+    int
+        0 where it is no number that tokens can have.
+    """
+    return int(number) if isinstance(number, int | float) and 0 <= number < _MANY else 0
 
 
 def read_event(

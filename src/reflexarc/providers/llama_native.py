@@ -6,11 +6,9 @@ reply says which one a server speaks, the address does not.
 
 from __future__ import annotations
 
-from reflexarc.providers.chat import read_reply, read_tool_call
+from reflexarc.providers.chat import read_count, read_reply, read_tool_call
 from reflexarc.providers.failure import read_error
 from reflexarc.types import Json, Stop, TextDelta, Usage, Wire, as_object, objects_in
-
-_MANY = 1 << 40  # more tokens than that are none
 
 
 def read_native(reply: object) -> list[Wire]:
@@ -84,8 +82,4 @@ def _usage(metrics: object) -> list[Wire]:
     read, written = counts.get("num_prompt_tokens"), counts.get("num_completion_tokens")
     if not counts:
         return []
-    numbers = [
-        int(count) if isinstance(count, int | float) and 0 <= count < _MANY else 0
-        for count in (read, written)
-    ]
-    return [Usage(*numbers)]
+    return [Usage(read_count(read), read_count(written))]

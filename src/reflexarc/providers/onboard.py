@@ -22,6 +22,7 @@ from reflexarc.decoder import Decoder, judge_any
 from reflexarc.errors import ConfigError
 from reflexarc.lines import LineActions, LineForm
 from reflexarc.llm import Messages, R, Request, Transport
+from reflexarc.messages import unmarked
 from reflexarc.onboard.decision import derived_examples, is_decidable
 from reflexarc.onboard.engine import Endpoint, Engine
 from reflexarc.onboard.minds import Minds, default_vectors
@@ -252,7 +253,8 @@ def line_messages(prompt: Prompt, lines: LineForm) -> tuple[Message, Message]:
     heading = [system, _INSTRUCTION, lines.describe()]
     blocks = [_block(example.sensed, lines.write(example.actions)) for example in prompt.examples]
     for sensed, answer in zip(turns[:-1:2], turns[1::2], strict=True):
-        blocks.append(_block(sensed.content, lines.write(_actions(answer.content))))
+        done = unmarked(lines.write(_actions(answer.content)))  # JSON's escapes hide a mark
+        blocks.append(_block(sensed.content, done))
     blocks.append(_block(turns[-1].content, ""))
     return (
         Message("user", "\n".join(part.strip() for part in heading if part.strip())),

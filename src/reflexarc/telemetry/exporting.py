@@ -27,7 +27,7 @@ _YES = {"1", "true", "span_only", "span_and_event"}
 
 
 def exporter_of(environ: Mapping[str, str], otlp: str | None = None) -> str:
-    """Which exporter is asked for.
+    """Which exporters are asked for.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def exporter_of(environ: Mapping[str, str], otlp: str | None = None) -> str:
     Returns
     -------
     str
-        ``"otlp"``, ``"console"``, or ``"none"`` where nobody asks for spans.
+        ``"otlp"``, ``"console"``, ``"otlp,console"``, or ``"none"`` where nobody asks for spans.
 
     Raises
     ------
@@ -51,15 +51,18 @@ def exporter_of(environ: Mapping[str, str], otlp: str | None = None) -> str:
     named = environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
     if not named:
         named = "otlp" if otlp or any(environ.get(each) for each in _ENDPOINTS) else "none"
-    if named not in _EXPORTERS:
-        raise ConfigError(f"OTEL_TRACES_EXPORTER is '{named}'; {did_you_mean(named, _EXPORTERS)}")
+    asked = {each.strip() for each in named.split(",")} - {""}
+    for each in sorted(asked.difference(_EXPORTERS)):
+        raise ConfigError(f"OTEL_TRACES_EXPORTER has '{each}'; {did_you_mean(each, _EXPORTERS)}")
+    if "none" in asked:
+        return "none"
     spoken = next(filter(None, map(environ.get, _PROTOCOLS)), _PROTOCOL)
-    if named == "otlp" and spoken != _PROTOCOL:
+    if "otlp" in asked and spoken != _PROTOCOL:
         raise ConfigError(
             f"spans are sent by {_PROTOCOL}, not by {spoken}; write it into {_PROTOCOLS[-1]}, and "
             "the receiver's port for HTTP, which is 4318 as a rule"
         )
-    return named
+    return ",".join(each for each in _EXPORTERS if each in asked) or "none"
 
 
 def wants_content(environ: Mapping[str, str]) -> bool:
@@ -86,8 +89,8 @@ class Exporting:
     ----------
     robot : str
         What it is called: an attribute of all it sends.
-    exporter : {"otlp", "console"}
-        To a receiver, by HTTP; or to standard error, to look at.
+    exporter : {"otlp", "console", "otlp,console"}
+        To a receiver, by HTTP; to standard error, to look at; or both.
     otlp : str or None, default None
         The receiver's address, such as ``http://127.0.0.1:4318``; None leaves it to OpenTelemetry's
         variables, which also tell headers, sampling, and so on.
@@ -101,6 +104,8 @@ class Exporting:
     ------
     UnavailableError
         If the SDK or the exporter is not installed.
+    ConfigError
+        If the SDK refuses a value of one of its variables.
     """
 
     def __init__(self, robot: str, exporter: str, otlp: str | None = None) -> None:
@@ -111,7 +116,13 @@ class Exporting:
             raise _missing() from error
         running = trace.get_tracer_provider()
         self._is_ours = not isinstance(running, TracerProvider)
-        self.provider: Any = running if not self._is_ours else _provider(robot, exporter, otlp)
+        try:
+            self.provider: Any = _provider(robot, exporter, otlp) if self._is_ours else running
+        except ValueError as error:
+            raise ConfigError(
+                f"OpenTelemetry refuses a value in its variables ({quote(str(error))}); correct "
+                "the one that begins with OTEL_, or leave it out"
+            ) from error
 
     async def __aenter__(self) -> Exporting:
         return self
@@ -146,9 +157,14 @@ def _provider(robot: str, exporter: str, otlp: str | None) -> Any:
     if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": "reflexarc"}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    if exporter == "console":
+    if "console" in exporter:
         provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
-        return provider
+    if "otlp" in exporter:
+        provider.add_span_processor(BatchSpanProcessor(_sender(otlp)))
+    return provider
+
+
+def _sender(otlp: str | None) -> Any:
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError as error:
@@ -157,8 +173,7 @@ def _provider(robot: str, exporter: str, otlp: str | None) -> Any:
     sender = OTLPSpanExporter(base and f"{base}/v1/traces")
     logging.getLogger(type(sender).__module__).addFilter(_LOSSES)
     _LOSSES.is_told = False
-    provider.add_span_processor(BatchSpanProcessor(sender))
-    return provider
+    return sender
 
 
 class _Losses(logging.Filter):

@@ -22,7 +22,7 @@ from reflexarc.memory import Deed, Tick
 from reflexarc.observing import TRACES_DAYS, TRACES_MB
 from reflexarc.opened import Opened
 from reflexarc.telemetry.names import error_type
-from reflexarc.telemetry.place import day_of, number_of, part, parts_of
+from reflexarc.telemetry.place import day_of, every_part, number_of, part, parts_of, size_of
 from reflexarc.types import whole_characters
 
 _log = logging.getLogger(__name__)
@@ -223,7 +223,7 @@ class Journal(Opened):
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         today = parts_of(self.folder, day)
         path = today[-1] if today else part(self.folder, day, 1)
-        if today and path.stat().st_size + needs > self._most // _PARTS:
+        if today and size_of(path) + needs > self._most // _PARTS:
             path = part(self.folder, day, number_of(path) + 1)
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         self._path, self._day = path, day
@@ -234,11 +234,11 @@ class Journal(Opened):
 
     def _tidy(self) -> None:
         oldest = (datetime.now(UTC) - self._days).date()
-        parts = [each for each in parts_of(self.folder) if each != self._path]
+        parts = parts_of(self.folder)
+        ahead = [each for each in every_part(self.folder) if each not in parts]  # the first to go
         room = self._most - self._most // _PARTS  # the one that is written may become so large
-        for path in reversed(parts):
-            size = path.stat().st_size
-            room -= size
+        for path in reversed([each for each in ahead + parts if each != self._path]):
+            room -= size_of(path)
             if room < 0 or day_of(path) < oldest:
                 path.unlink(missing_ok=True)
 

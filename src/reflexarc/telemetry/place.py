@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from reflexarc.memory.place import default_memory
@@ -59,7 +59,9 @@ def newest_traces(environ: Mapping[str, str]) -> Path | None:
     Path or None
         None if there is none.
     """
-    newest = max(default_traces(environ).glob("*/*.jsonl"), key=_written_at, default=None)
+    folders = default_traces(environ).glob("*")
+    parts = (part for folder in folders for part in parts_of(folder))
+    newest = max(parts, key=_written_at, default=None)
     return None if newest is None else newest.parent
 
 
@@ -78,14 +80,56 @@ def parts_of(folder: Path, day: date | None = None) -> list[Path]:
     folder : Path
         Of one robot; it need not be there.
     day : date or None, default None
-        Only of this day; a day with much to tell has several.
+        Only of this day; a day with much to tell has several. None is of all days until tomorrow:
+        a clock that was ahead once leaves later ones, which must not be the newest for years.
 
     Returns
     -------
     list of Path
     """
-    found = [path for path in folder.glob("*.jsonl") if _NAME.fullmatch(path.name)]
-    return sorted((path for path in found if day is None or day_of(path) == day), key=_order)
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    return [
+        path
+        for path in every_part(folder)
+        if (day_of(path) <= tomorrow if day is None else day_of(path) == day)
+    ]
+
+
+def every_part(folder: Path) -> list[Path]:
+    """The files of traces in a folder, those of days to come as well.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one robot; it need not be there.
+
+    Returns
+    -------
+    list of Path
+        By day, and by number in it.
+    """
+    found = folder.glob("*.jsonl")
+    placed = [(place, path) for path in found if (place := _place(path.name))]
+    return [path for _, path in sorted(placed)]
+
+
+def size_of(path: Path) -> int:
+    """How large a file of traces is.
+
+    Parameters
+    ----------
+    path : Path
+        One of `every_part`, which another robot may remove meanwhile.
+
+    Returns
+    -------
+    int
+        Bytes; 0 if it is gone.
+    """
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def day_of(path: Path) -> date:
@@ -94,7 +138,7 @@ def day_of(path: Path) -> date:
     Parameters
     ----------
     path : Path
-        One of `parts_of`.
+        One of `every_part`.
 
     Returns
     -------
@@ -109,14 +153,16 @@ def number_of(path: Path) -> int:
     Parameters
     ----------
     path : Path
-        One of `parts_of`.
+        One of `every_part`.
 
     Returns
     -------
     int
         From 1.
     """
-    return _order(path)[1]
+    place = _place(path.name)
+    assert place is not None
+    return place[1]
 
 
 def part(folder: Path, day: date, number: int) -> Path:
@@ -138,7 +184,11 @@ def part(folder: Path, day: date, number: int) -> Path:
     return folder / (f"{day}.jsonl" if number == 1 else f"{day}.{number}.jsonl")
 
 
-def _order(path: Path) -> tuple[str, int]:
-    found = _NAME.fullmatch(path.name)
-    assert found is not None
-    return found[1], int(found[2] or 1)
+def _place(name: str) -> tuple[date, int] | None:
+    """The day and the number that a name says; None if it is another file's."""
+    if (found := _NAME.fullmatch(name)) is None:
+        return None
+    try:
+        return date.fromisoformat(found[1]), int(found[2] or 1)
+    except ValueError:  # no such day
+        return None

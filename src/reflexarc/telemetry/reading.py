@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Final, Self
 
-from reflexarc.telemetry.place import parts_of
+from reflexarc.errors import BadRequestError, ContextOverflowError
+from reflexarc.telemetry.place import every_part, size_of
 from reflexarc.types import Json, as_object, objects_in
+
+_WENT_WELL: Final = ("ok", "overtaken")
+_TEACHES: Final = (BadRequestError.kind, ContextOverflowError.kind)  # no retry asks these again
 
 
 def read_traces(path: Path) -> Iterator[Json]:
@@ -41,15 +46,21 @@ def _whole_lines(file: IO[bytes]) -> Iterator[Json]:
             file.seek(start)
             return
         try:
-            found = as_object(json.loads(line))
+            found = as_object(json.loads(line, parse_constant=_no_number))
         except (ValueError, RecursionError):
             continue
         if found is not None and isinstance(found.get("at"), str):
             yield found
 
 
+def _no_number(_: str) -> None:
+    """What NaN and Infinity are, which no JSON has."""
+
+
 class Tail:
     """Follows the traces of a robot, from their present end on; a context manager.
+
+    Whatever grows is followed, so that a clock which is set meanwhile does no harm.
 
     Parameters
     ----------
@@ -59,17 +70,14 @@ class Tail:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file: IO[bytes] | None = None
-        self._path: Path | None = None
+        self._read_to: dict[Path, int] = {}
 
     def __enter__(self) -> Self:
-        if parts := parts_of(self._folder):
-            self._open(parts[-1]).seek(0, 2)
+        self._read_to = {path: size_of(path) for path in every_part(self._folder)}
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._read_to.clear()
 
     def read(self) -> Iterator[Json]:
         """What has been written since the last time.
@@ -79,18 +87,14 @@ class Tail:
         dict
             As `read_traces` does.
         """
-        if self._file is not None:
-            yield from _whole_lines(self._file)
-        parts = parts_of(self._folder)
-        later = parts[parts.index(self._path) + 1 :] if self._path in parts else parts
-        for path in later:
-            yield from _whole_lines(self._open(path))
-
-    def _open(self, path: Path) -> IO[bytes]:
-        if self._file is not None:
-            self._file.close()
-        self._file, self._path = path.open("rb"), path
-        return self._file
+        for path in every_part(self._folder):
+            start, size = self._read_to.get(path, 0), size_of(path)
+            if size in (0, start):
+                continue
+            with path.open("rb") as file:
+                file.seek(start if start < size else 0)  # it was begun anew
+                yield from _whole_lines(file)
+                self._read_to[path] = file.tell()
 
 
 @dataclass(slots=True)
@@ -102,7 +106,7 @@ class Summary:
     ticks : int, default 0
         How many.
     outcomes, answered, errors : Counter, default empty
-        Ticks by outcome; ticks by who answered; tries that failed, by kind.
+        Ticks by outcome; ticks by who answered; tries that failed, as `failures_of` counts.
     failovers : int, default 0
         How often another provider was asked than the one that had failed.
     overran, missed : int, default 0
@@ -132,16 +136,37 @@ class Summary:
         self.ticks += 1
         self.outcomes[str(trace.get("outcome"))] += 1
         self.overran += trace.get("overran") is True
-        self.missed += int(_number(trace.get("missed")) or 0)
+        self.missed += int(finite(trace.get("missed")) or 0)
         if trace.get("outcome") == "ok":
             self.answered[str(trace.get("provider"))] += 1
         self.failovers += failovers_of(trace)
-        for each in objects_in(trace.get("attempts")):
-            if each.get("outcome") not in ("ok", "overtaken"):
-                self.errors[str(each.get("outcome"))] += 1
+        self.errors.update(failures_of(trace))
         for name, seconds in (("first_action_s", self.first_action_s), ("total_s", self.total_s)):
-            if (number := _number(trace.get(name))) is not None:
+            if (number := finite(trace.get(name))) is not None:
                 seconds.append(number)
+
+
+def failures_of(trace: Json) -> list[str]:
+    """How tries of a tick failed.
+
+    Parameters
+    ----------
+    trace : dict
+        As it was read.
+
+    Returns
+    -------
+    list of str
+        Their outcomes, without the requests that a server did not take and of which it was asked
+        another one right after: so its dialect is learned, and nothing is amiss.
+    """
+    tries = objects_in(trace.get("attempts"))
+    return [
+        str(each.get("outcome"))
+        for each, after in zip_longest(tries, tries[1:], fillvalue=Json())
+        if each.get("outcome") not in _WENT_WELL
+        and not (each.get("outcome") in _TEACHES and each.get("provider") == after.get("provider"))
+    ]
 
 
 def failovers_of(trace: Json) -> int:
@@ -159,12 +184,23 @@ def failovers_of(trace: Json) -> int:
     tries = objects_in(trace.get("attempts"))
     pairs = pairwise(tries)
     return sum(
-        before.get("outcome") not in ("ok", "overtaken")
-        and before.get("provider") != after.get("provider")
+        before.get("outcome") not in _WENT_WELL and before.get("provider") != after.get("provider")
         for before, after in pairs
     )
 
 
-def _number(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
+    """A number of a trace.
+
+    Parameters
+    ----------
+    value : Any
+        As it was read.
+
+    Returns
+    -------
+    float or None
+        None for what is none, or not finite.
+    """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else None
+    return float(value) if is_number and abs(value) <= sys.float_info.max else None

@@ -29,7 +29,14 @@ from reflexarc.telemetry.names import (
     error_type,
     provider_name,
 )
-from reflexarc.types import ActionReady, ActionRefused, Event, Finished, TextDelta
+from reflexarc.types import (
+    ActionReady,
+    ActionRefused,
+    Event,
+    Finished,
+    TextDelta,
+    whole_characters,
+)
 
 _NS = 1_000_000_000
 
@@ -301,7 +308,10 @@ def _content(whole: Prompt, answer: str) -> dict[str, str]:
             {"role": "assistant", "parts": [_part(answer)], "finish_reason": "stop"}
         ],
     }
-    return {name: json.dumps(value, ensure_ascii=False) for name, value in told.items()}
+    return {
+        name: whole_characters(json.dumps(value, ensure_ascii=False))
+        for name, value in told.items()
+    }
 
 
 def _part(text: str) -> dict[str, str]:
