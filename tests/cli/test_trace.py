@@ -141,6 +141,16 @@ def test_a_failure_is_written_once(folder: Path) -> None:
     assert "12:00:00 4 - 0.500 s 100/20 LlamaLLM timeout → MistralLLM auth" in out
 
 
+def test_a_robot_that_is_stopped_has_not_failed(folder: Path) -> None:
+    """The tick that was cut is shown, and is not one of those that failed."""
+    cut = tick(NOON, error_kind="stopped", attempts=(), deeds=(), missed=(), first_action_s=None)
+    write(folder, Entry(4, cut, 0.5))
+    out = [" ".join(line.split()) for line in call("trace").stdout.splitlines()]
+    assert "12:00:00 4 - 0.500 s 100/20 stopped" in out
+    assert "ticks 2 ok, 1 error, 1 stopped" in out
+    assert [each["tick"] for each in traced("--failed")[:-1]] == [3]
+
+
 def test_a_lesson_and_odd_files_are_no_failure(folder: Path) -> None:
     """Of a clock that was ahead, of no day, and with numbers that JSON does not have."""
     tries = (Attempt("A", "m", "bad_request", 1), Attempt("A", "m-2", "ok", 1))

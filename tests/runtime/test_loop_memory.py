@@ -134,7 +134,8 @@ async def test_a_tick_that_is_cut_is_kept(tmp_path: Path) -> None:
     async with Memory(tmp_path / "m", "spot") as memory:
         [tick] = await memory.ticks(5)
     assert tick.done == (SIT,)
-    assert "stopped" in tick.error
+    assert tick.was_stopped
+    assert tick.error == "the robot was stopped"
     assert tick.total_s >= 0.1
 
 

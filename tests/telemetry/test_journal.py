@@ -92,6 +92,13 @@ def test_a_tick_is_a_line(tmp_path: Path) -> None:
     }
 
 
+def test_a_robot_that_is_stopped_has_not_failed(tmp_path: Path) -> None:
+    """The tick that was cut is told as such."""
+    written(tmp_path, Entry(1, tick(error_kind="stopped", error="the robot was stopped"), 1))
+    [line] = lines(tmp_path)
+    assert (line["outcome"], line["error_type"]) == ("stopped", None)
+
+
 @pytest.mark.parametrize("content", [False, True])
 def test_what_was_said_is_there_only_on_request(tmp_path: Path, *, content: bool) -> None:
     """Of every field that can hold a person's or a model's words."""

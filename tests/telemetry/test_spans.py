@@ -245,6 +245,16 @@ async def test_a_tick_that_fails_is_marked(sink: Sink) -> None:
     assert SECRET not in sink.text()
 
 
+async def test_a_robot_that_is_stopped_has_not_failed(sink: Sink) -> None:
+    """Its last tick has no error."""
+    spans = TickSpans("dot", tracer_provider=sink.provider)
+    spans.begin(1)
+    spans.end(tick(error_kind="stopped"))
+    [span] = sink.spans("tick")
+    assert span.status.is_unset
+    assert "error.type" not in told(span)
+
+
 async def test_what_is_inside_sees_the_span(sink: Sink) -> None:
     """What others instrument, such as a client of HTTP, is below the question."""
     seen: list[Any] = []

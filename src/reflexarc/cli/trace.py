@@ -20,6 +20,7 @@ from reflexarc.cli.report import AsJson, Report, shown
 from reflexarc.config import RobotConfig
 from reflexarc.errors import ConfigError
 from reflexarc.eval.score import percentiles
+from reflexarc.memory import STOPPED
 from reflexarc.telemetry import Summary, Tail, newest_traces, read_traces, traces_of
 from reflexarc.telemetry.place import day_of, parts_of
 from reflexarc.telemetry.reading import failures_of, finite
@@ -134,7 +135,7 @@ def _slowness(each: Json) -> float:
 
 def _has_failed(each: Json) -> bool:
     done = any(action.get("outcome") == "failed" for action in objects_in(each.get("actions")))
-    return each.get("outcome") != "ok" or bool(failures_of(each)) or done
+    return each.get("outcome") not in ("ok", STOPPED) or bool(failures_of(each)) or done
 
 
 def _show(traces: Iterable[Json], report: Report) -> None:
@@ -195,6 +196,8 @@ def _account(each: Json, *, is_known: bool) -> str:
         case "ok":
             name = shown(f"{each.get('provider')} {each.get('model')}".strip())
             told.append(shown(str(each.get("provider"))) if is_known else name)
+        case "stopped":
+            told.append("[yellow]stopped[/]")
         case "idle":
             told.append("[red]idle[/]")
         case _ if is_told:

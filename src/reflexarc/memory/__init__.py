@@ -3,6 +3,6 @@
 from reflexarc.memory.memory import Memory
 from reflexarc.memory.past import Past
 from reflexarc.memory.store import Store
-from reflexarc.memory.tick import Deed, Tick
+from reflexarc.memory.tick import STOPPED, Deed, Tick
 
-__all__ = ["Deed", "Memory", "Past", "Store", "Tick"]
+__all__ = ["STOPPED", "Deed", "Memory", "Past", "Store", "Tick"]

@@ -10,6 +10,9 @@ from reflexarc.attempts import Attempt
 from reflexarc.prompt import Prompt
 from reflexarc.types import Action, Usage
 
+STOPPED = "stopped"
+"""Kind of the "error" of a tick in which the robot was stopped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deed:
@@ -74,7 +77,7 @@ class Tick:
     reason : str, default ""
         Why the robot idled, where it did.
     error_kind, error : str, default ""
-        How the call failed, where it did.
+        How the call failed, where it did; kind ``"stopped"`` where the robot was stopped meanwhile.
     id : int or None, default None
         Its number in the memory, which grows from tick to tick; None before it is remembered.
     """
@@ -103,6 +106,11 @@ class Tick:
             for deed in self.deeds
             if deed.outcome != "refused"
         )
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether the robot was stopped in it, so that nobody has failed."""
+        return self.error_kind == STOPPED
 
     @property
     def is_turn(self) -> bool:

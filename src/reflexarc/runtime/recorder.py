@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from reflexarc.errors import LLMError, UnavailableError
-from reflexarc.memory import Deed, Tick
+from reflexarc.attempts import Attempt
+from reflexarc.errors import LLMError
+from reflexarc.memory import STOPPED, Deed, Tick
 from reflexarc.prompt import Prompt
 from reflexarc.runtime.events import Failed, TickEvent
 from reflexarc.types import Action, ActionReady, ActionRefused, Finished, TextDelta
@@ -78,7 +79,7 @@ class Recorder:
     def cut(self) -> None:
         """Note that the robot was stopped while it answered."""
         if not (self._tick.provider or self._tick.error_kind):
-            self._fail(UnavailableError("the robot was stopped"))
+            self._end_with(STOPPED, "the robot was stopped")
 
     def tick(self) -> Tick:
         """The tick as far as it is known.
@@ -92,13 +93,18 @@ class Recorder:
         return replace(self._tick, deeds=tuple(self._deeds), text=text)
 
     def _fail(self, error: Exception) -> None:
-        is_ours = isinstance(error, LLMError)
+        if isinstance(error, LLMError):
+            self._end_with(error.kind, error.message, error.attempts)
+        else:
+            self._end_with(type(error).__name__, str(error))
+
+    def _end_with(self, kind: str, message: str, attempts: tuple[Attempt, ...] = ()) -> None:
         done = [deed.at_s for deed in self._deeds if deed.outcome == "done"]
         self._tick = replace(
             self._tick,
-            error_kind=error.kind if is_ours else type(error).__name__,
-            error=error.message if is_ours else str(error),
-            attempts=error.attempts if is_ours else (),
+            error_kind=kind,
+            error=message,
+            attempts=attempts,
             first_action_s=done[0] if done else None,
             total_s=self._clock() - self._started,
         )

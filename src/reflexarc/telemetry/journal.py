@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from reflexarc.memory import Deed, Tick
+from reflexarc.memory import STOPPED, Deed, Tick
 from reflexarc.observing import TRACES_DAYS, TRACES_MB
 from reflexarc.opened import Opened
 from reflexarc.telemetry.names import error_type
@@ -79,8 +79,8 @@ class Entry:
         told: dict[str, Any] = {
             "at": tick.at.astimezone(UTC).isoformat(timespec="milliseconds"),
             "tick": self.number,
-            "outcome": "error" if tick.error_kind else "idle" if tick.reason else "ok",
-            "error_type": error_type(tick.error_kind) if tick.error_kind else None,
+            "outcome": _outcome(tick),
+            "error_type": error_type(tick.error_kind) if _outcome(tick) == "error" else None,
             "provider": tick.provider,
             "model": tick.model,
             "first_action_s": whole["first_action_s"],
@@ -102,6 +102,12 @@ class Entry:
             told |= {name: whole[name] for name in names}
             told |= {"system": tick.prompt.system, "missed_texts": whole["missed"]}
         return told
+
+
+def _outcome(tick: Tick) -> str:
+    if tick.was_stopped:
+        return STOPPED
+    return "error" if tick.error_kind else "idle" if tick.reason else "ok"
 
 
 def _deed(deed: Deed, shown: Iterable[str], *, content: bool) -> dict[str, Any]:

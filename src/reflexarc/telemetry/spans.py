@@ -376,7 +376,7 @@ class TickSpans:
         detach(self._token)
         span, self._span, self._token = self._span, None, None
         span.set_attribute("cortex.missed", len(tick.missed))
-        if tick.error_kind:
+        if tick.error_kind and not tick.was_stopped:
             _mark(span, tick.error_kind)
         is_kept = span.is_recording() and span.get_span_context().trace_flags.sampled
         span.end()
