@@ -619,6 +619,20 @@ def test_a_file_is_right_without_its_key(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "set MISTRAL_API_KEY" in result.stderr
 
 
+def test_hardware_that_is_not_here_is_an_aside(tmp_path: Path) -> None:
+    """`config check` passes a file that is right on the robot, and names what `run` would miss."""
+    robot = written(
+        tmp_path,
+        ROBOT,
+        agent_inputs=[{"type": "VLMNoSuch"}],
+        agent_actions=[{"name": "move", "llm_label": "move", "values": ["sit"], "connector": "w"}],
+    )
+    result = call("config", "check", robot)
+    assert (result.exit_code, "is right" in result.stdout) == (0, True)
+    aside = " ".join(result.stderr.split())
+    assert "hardware that is not here: VLMNoSuch, move by w; add --simulate" in aside
+
+
 def test_a_wrong_file_is_told_with_its_place(tmp_path: Path) -> None:
     """`config check` shows line and column of the mistake, the line itself, and exits with 2."""
     path = tmp_path / "robot.json5"

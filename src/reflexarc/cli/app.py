@@ -22,14 +22,14 @@ from reflexarc.cli.om1 import om1
 from reflexarc.cli.outcome import WORLD_FAILED, failures, finish
 from reflexarc.cli.replay import replay
 from reflexarc.cli.report import AsJson, Report
-from reflexarc.cli.run import Robot, chat, run, sayable
+from reflexarc.cli.run import Absent, Robot, chat, run, sayable
 from reflexarc.cli.trace import trace
 from reflexarc.config import RobotConfig
 from reflexarc.errors import ConfigError, LLMError, did_you_mean
 from reflexarc.llm import LLM
 from reflexarc.onboard.models import DEFAULT, MODELS, ModelStatus, ModelStore, default_root
 from reflexarc.prompt import Prompt
-from reflexarc.runtime.parts import knows_connector, knows_input, load_actuators, load_inputs
+from reflexarc.runtime.parts import load_actuators, load_inputs
 from reflexarc.vocabulary import Vocabulary
 
 WORTH_TELLING_S = 0.5
@@ -172,8 +172,11 @@ def check(file: Robot, as_json: AsJson = False) -> None:
             for each in (brain, *brain.llms):
                 each.check_route()
         vocabulary = Vocabulary.from_actions(robot.agent_actions)
-        load_actuators(each for each in robot.agent_actions if knows_connector(each.connector))
-        load_inputs(each for each in robot.agent_inputs if knows_input(each.type))
+        absent = Absent.of(robot)
+        load_actuators(each for each in robot.agent_actions if each not in absent.actions)
+        load_inputs(each for each in robot.agent_inputs if each not in absent.inputs)
+        if absent:
+            report.aside(absent.sentence)  # it may be right on the robot itself
         try:
             guarded(robot, switch_of(robot))
         except ConfigError as error:

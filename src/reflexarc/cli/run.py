@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from rich.markup import escape
@@ -262,25 +262,71 @@ def sayable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """What a robot's file names and nobody here can drive.
+
+    Parameters
+    ----------
+    inputs : tuple of Plugin
+        Of unknown types.
+    actions : tuple of AgentAction
+        By unknown connectors.
+    """
+
+    inputs: tuple[Plugin, ...]
+    actions: tuple[AgentAction, ...]
+
+    @classmethod
+    def of(cls, robot: RobotConfig) -> Self:
+        """Look for it.
+
+        Parameters
+        ----------
+        robot : RobotConfig
+            Whose file it is.
+
+        Returns
+        -------
+        Absent
+            False where all is here.
+        """
+        return cls(
+            tuple(each for each in robot.agent_inputs if not knows_input(each.type)),
+            tuple(each for each in robot.agent_actions if not knows_connector(each.connector)),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.inputs or self.actions)
+
+    @property
+    def names(self) -> str:
+        """All of it, as the file calls it."""
+        names = {each.type for each in self.inputs}
+        names |= {f"{each.llm_label} by {each.connector}" for each in self.actions}
+        return ", ".join(sorted(names))
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, and what to do."""
+        return (
+            f"the robot names hardware that is not here: {self.names}; "
+            "add --simulate to use the console in its place"
+        )
+
+
 def _with_what_is_here(robot: RobotConfig, report: Report, *, simulate: bool) -> RobotConfig:
     """The robot without what it has and we cannot drive, which the console and page replace.
 
     Without `simulate` that is refused.
     """
-    inputs = [each for each in robot.agent_inputs if not knows_input(each.type)]
-    actions = [each for each in robot.agent_actions if not knows_connector(each.connector)]
-    if not (inputs or actions):
+    absent = Absent.of(robot)
+    if not absent:
         return robot
-    absent = {each.type for each in inputs}
-    absent |= {f"{each.llm_label} by {each.connector}" for each in actions}
-    names = ", ".join(sorted(absent))
     if not simulate:
-        raise ConfigError(
-            f"the robot names hardware that is not here: {names}; "
-            "add --simulate to use the console in its place"
-        )
-    report.say(f"[yellow]Simulated on the console:[/] {escape(names)}")
-    return _without(robot, inputs, actions)
+        raise ConfigError(absent.sentence)
+    report.say(f"[yellow]Simulated on the console:[/] {escape(absent.names)}")
+    return _without(robot, absent.inputs, absent.actions)
 
 
 def _without(
