@@ -106,7 +106,7 @@ def test_the_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFi
     assert "its process ended" in result["failures"]["start"]["om1"]
     assert result["peers"]["any-llm"]["left_out"].startswith("the environment of any-llm")
     told = capsys.readouterr()
-    assert "| reflexarc |" in told.out
+    assert "| **reflexarc** |" in told.out
     assert "Left out: the environment of any-llm cannot be made" in told.err
 
 
