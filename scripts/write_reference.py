@@ -114,7 +114,7 @@ EXAMPLES: Mapping[type[BaseModel], Mapping[str, str]] = {
     },
     Sensed: {"sensed": '"Rain."', "actions": '[{ type: "move", value: "walk" }]'},
     Action: {"type": '"move"', "value": '"sit"'},
-    Never: {"type": '"move"', "value": '"run"', "while": '["stairs", "a child"]'},
+    Never: {"type": '"move"', "value": '"run"', "while": '["stairs", "a child"]', "hold": "5"},
     Limit: {"type": '"speak"', "value": '"Hello!"', "most": "2", "per": "60"},
     Observing: {
         "traces": "false",

@@ -18,7 +18,15 @@ from reflexarc.resilience import Deadline
 from reflexarc.rules import Limit, Never
 from reflexarc.specs import ActionSpec
 from reflexarc.testing import ScriptedLLM, Turn, run_virtual
-from reflexarc.types import Action, ActionReady, ActionRefused, CortexOutputModel, Event, Finished
+from reflexarc.types import (
+    Action,
+    ActionReady,
+    ActionRefused,
+    CortexOutputModel,
+    Event,
+    Finished,
+    PlainText,
+)
 from reflexarc.vocabulary import Vocabulary
 
 SIT = Action(type="move", value="sit")
@@ -88,6 +96,44 @@ def test_a_type_may_be_forbidden_as_a_whole() -> None:
     rule = never(type="speak", **{"while": "asleep"})
     guard = Guard(brain(SIT, HI), never=[rule])
     assert done(run_virtual(listen(guard, "The baby is asleep."))) == [SIT]
+
+
+def test_a_ban_holds_on_after_what_was_sensed() -> None:
+    """For some seconds, by any question or by what `sense` is told; then it is over."""
+    rule = never(type="move", value="run", hold=3, **{"while": ["stairs", "a child"]})
+
+    async def main() -> None:
+        guard = Guard(brain(RUN, HI), never=[rule, never(type="speak", **{"while": "asleep"})])
+        assert done(await listen(guard)) == [RUN, HI]
+        assert guard.objection(RUN) is None
+        assert done(await listen(guard, "You see stairs.")) == [HI]
+        await asyncio.sleep(2)
+        events = await listen(guard)
+        assert done(events) == [HI]
+        [refused] = [event for event in events if isinstance(event, ActionRefused)]
+        told = "the robot does not do 'move run' yet: it sensed 'stairs' 2.0 s ago"
+        assert refused.reason == guard.objection(RUN) == told
+        guard.sense("You see\nA CHILD.")
+        await asyncio.sleep(2.9)
+        assert guard.objection(RUN)
+        assert guard.objection(HI) is None
+        await asyncio.sleep(0.2)
+        assert guard.objection(RUN) is None
+        assert done(await listen(guard)) == [RUN, HI]
+
+    run_virtual(main())
+
+
+def test_what_is_written_about_is_not_sensed() -> None:
+    """A summary of the past tells of stairs that may be far away by now."""
+
+    async def main() -> None:
+        llm = ScriptedLLM[CortexOutputModel](Turn(answer=PlainText(text="It saw stairs.")))
+        guard = Guard(llm, never=[never(type="move", **{"while": "stairs"})])
+        assert await guard.write("Sum up: you see stairs.") == "It saw stairs."
+        assert guard.objection(RUN) is None
+
+    run_virtual(main())
 
 
 def test_a_rate_is_kept_over_ticks() -> None:
@@ -189,8 +235,13 @@ def test_rules_stand_in_the_robots_file() -> None:
         "limits": [{"type": "move", "most": 2, "per": 60}],
     }
     robot = RobotConfig.model_validate(data)
-    assert robot.never[0].while_ == ("stairs",)
+    assert (robot.never[0].while_, robot.never[0].hold) == (("stairs",), 5)
     assert (robot.limits[0].most, robot.limits[0].per) == (2, 60)
-    for wrong in ({"limits": [{"type": "move"}]}, {"never": [{"typ": "move"}]}):
-        with pytest.raises(ValueError, match=r"per|unknown key 'typ'"):
+    for wrong in (
+        {"limits": [{"type": "move"}]},
+        {"never": [{"typ": "move"}]},
+        {"never": [{"type": "move", "hold": -1}]},
+        {"never": [{"type": "move", "hold": float("inf")}]},
+    ):
+        with pytest.raises(ValueError, match=r"per|unknown key 'typ'|hold"):
             RobotConfig.model_validate({**data, **wrong})

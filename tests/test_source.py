@@ -74,7 +74,15 @@ def test_every_value_is_found(location: tuple[str | int, ...], line: int, column
 @pytest.mark.parametrize(
     ("text", "line", "column", "says"),
     [
-        ("{\n  name: 'spot'\n  hertz: 5\n}", 3, 3, 'Unexpected "h"'),
+        ("{\n  name: 'spot'\n  hertz: 5\n}", 3, 3, '"h"; check whether a comma or a colon is'),
+        ("{name 'spot'}", 1, 7, "a colon is missing before it"),
+        ("{a: 1, // one.\n b: {} c: 2}", 2, 8, "a comma or a colon is missing before it"),
+        ("{\n  # here\n  a: 1}", 2, 4, "; begin a comment with //"),
+        ("{a: 'x' #here\n}", 1, 9, "; begin a comment with //"),
+        ("{a: drive}", 1, 5, "; put a text in quotes"),
+        ("{a: ['x', turn]}", 1, 12, "; put a text in quotes"),
+        ("{a: 'x\n}", 1, 7, '"\\n"; close the quote on the same line'),
+        ("{1: 2}", 1, 3, 'Unexpected ":"'),
         ("{", 1, 2, "end of input"),
         ("{a: 'x}", 1, 8, "end of input"),
         ("{a: 1}}", 1, 7, 'Unexpected "}"'),
@@ -110,6 +118,12 @@ def test_a_key_written_twice_is_shown(text: str, line: int, column: int, key: st
     error = refused(text)
     assert place(error) == (line, column)
     assert f"'{key}' is written twice; keep one" in str(error)
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_text_is_told_as_such(text: str) -> None:
+    """And what to write."""
+    assert str(refused(text)) == "robot.json5: nothing stands here; write one object, { … }"
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, '{"a":' * 5000, "", "1" * 5000])

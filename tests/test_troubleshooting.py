@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import logging
 import re
@@ -22,17 +23,24 @@ from reflexarc import cli
 from reflexarc.cli.app import app
 from reflexarc.config import LLMConfig
 from reflexarc.errors import ConnectError, ReflexarcError
+from reflexarc.guard import Guard
 from reflexarc.llm import LLM
 from reflexarc.onboard.models import DEFAULT, MODELS, ModelStore, find
+from reflexarc.prompt import Prompt
 from reflexarc.providers.connection import Address, connect_error
 from reflexarc.registry import load_llm
 from reflexarc.resilience import Breaker
-from reflexarc.runtime.inputs import Board
+from reflexarc.rules import Never
+from reflexarc.runtime.actuators import Actuator, Body
+from reflexarc.runtime.events import TickEvent
+from reflexarc.runtime.inputs import Board, Input
+from reflexarc.runtime.loop import Loop
 from reflexarc.runtime.mock_input import MockInput
 from reflexarc.runtime.push import HttpActuator
+from reflexarc.source import Source
 from reflexarc.specs import ActionSpec
 from reflexarc.telemetry import Exporting, exporter_of
-from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
+from reflexarc.testing import Reply, ScriptedLLM, Server, Turn, run_virtual
 from reflexarc.types import Action, ActionRefused, Usage
 from reflexarc.vocabulary import Vocabulary
 
@@ -213,6 +221,67 @@ def paged(folder: Path) -> str:
         return typed("run", "robot.json5", "--web", place, "--llm", json.dumps(DOWN))(folder)
 
 
+def torn(_: Path) -> str:
+    """What is said of a file in which a comma is missing."""
+    try:
+        Source('{"name": "dot"\n "hertz": 1}', "robot.json5").parse()
+    except ReflexarcError as error:
+        return str(error)
+    return ""
+
+
+def run_twice(folder: Path) -> str:
+    """What is said where another program runs the same robot."""
+    (folder / "robot.json5").write_text("{}")
+    with (folder / "robot.json5").open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        return typed("run", "robot.json5", "--llm", json.dumps(IDLE), "--say", "hi")(folder)
+
+
+class Wheels(Actuator):
+    """Takes its time, and has a port that is not there."""
+
+    async def open(self) -> None:
+        """Fail as the system does."""
+        raise FileNotFoundError(2, "No such file or directory", "/dev/ttyUSB0")
+
+    async def perform(self, action: Action) -> None:
+        """Drive for five seconds."""
+        await asyncio.sleep(5)
+
+
+def unplugged(_: Path) -> str:
+    """What is said of an actuator that cannot be opened."""
+    try:
+        asyncio.run(Body({"drive": Wheels()}).open())
+    except ReflexarcError as error:
+        return error.message
+    return ""
+
+
+def driven(_: Path) -> str:
+    """What is said of a robot that drives for five seconds, and then at stairs."""
+    told: list[TickEvent] = []
+
+    class Sense(Input):
+        async def run(self, board: Board) -> None:
+            for text in ("A person says: drive.", "You see stairs.", "A person says: drive."):
+                board.put("sense", text)
+                await asyncio.sleep(2)
+
+    async def live() -> None:
+        action = Action(type="drive", value="forward")
+        never = Never.model_validate({"type": "drive", "while": "stairs", "hold": 9})
+        guard = Guard(ScriptedLLM[Any](Turn((action,))), never=[never])
+        settings = {"hertz": 5, "history_length": 0, "inputs": [Sense()], "observe": told.append}
+        loop = Loop(guard, Prompt(), actuator=Wheels(), **settings)
+        loop.board.listen(guard.sense)
+        await loop.run()
+
+    run_virtual(live())
+    return "\n".join(event.reason for event in told if isinstance(event, ActionRefused))
+
+
 def acted(_: Path) -> str:
     """What is said of an action that the program behind ``connector: "http"`` refuses."""
 
@@ -272,11 +341,14 @@ PROVOKED: Mapping[str, Provoke] = {
         "mistralai", asked(type="MistralLLM", transport="sdk", api_key="k" * 20)
     ),
     "no LLM type": brain("MistralLM"),
-    "hardware": typed("run", "robot.json5", robot={**ROBOT, "agent_inputs": [{"type": "Lidar"}]}),
+    "not here": typed("run", "robot.json5", robot={**ROBOT, "agent_inputs": [{"type": "Lidar"}]}),
+    "there is no input": checked(agent_inputs=[{"type": "MokInput"}]),
+    "Another program runs": run_twice,
     "the page cannot be": paged,
     "cannot listen at": occupied,
     # The robot's file is refused
     "no such file": typed("config", "check", "nowhere.json5"),
+    "a comma or a colon": torn,
     "unknown key": checked(hertzz=1),
     "needs the environment variable": brain("LlamaLLM", api_key="${LLM_KEY}"),
     "names the interface": checked(agent_actions=[{"name": "wings", "llm_label": "wings"}]),
@@ -340,6 +412,9 @@ PROVOKED: Mapping[str, Provoke] = {
     "runs its own server": brain("OnboardLLM", base_url="http://127.0.0.1:8080"),
     # Actions, senses, memory
     "answered 401": acted,
+    "cannot be opened": unplugged,
+    "yet: it sensed": driven,
+    "has been performed": logged(driven),
     "no memory in": typed("memory", "show"),
     # Telemetry
     "not by grpc": spans(exporter="otlp", protocol="grpc"),

@@ -304,7 +304,7 @@ def test_a_vocabulary_is_read_from_a_robot_s_file(tmp_path: Path) -> None:
     ("specs", "says"),
     [
         ([], "at least one action"),
-        ([ActionSpec("a", None), ActionSpec("A", None)], "the same llm_label"),
+        ([ActionSpec("a", None), ActionSpec("A", None)], "the same llm_label 'a'"),
         ([ActionSpec("", None)], "cannot name a tool"),
         ([ActionSpec("turn left", None)], "cannot name a tool"),
         ([ActionSpec("über", None)], "cannot name a tool"),

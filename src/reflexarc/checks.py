@@ -15,7 +15,7 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from reflexarc.errors import did_you_mean
 from reflexarc.types import as_object
@@ -120,6 +120,33 @@ Structured = Annotated[
     Literal["auto", "schema", "tools", "json", "grammar"] | tuple[Form, ...],
     BeforeValidator(_check_structured),
 ]
+
+
+# Where pydantic's words are Python's, by its type of mistake.
+_AN_OBJECT = "must be an object; write it in braces, { … }"
+_IN_JSON = {
+    "tuple_type": "must be a list; write it in brackets, [ … ]",
+    "dict_type": _AN_OBJECT,
+    "model_type": _AN_OBJECT,
+}
+
+
+def told(mistake: ErrorDetails) -> str:
+    """What is wrong with a setting, in words of its file.
+
+    Parameters
+    ----------
+    mistake : ErrorDetails
+        As pydantic has it.
+
+    Returns
+    -------
+    str
+        With the setting's name, where it has one.
+    """
+    said = _IN_JSON.get(mistake["type"]) or mistake["msg"].removeprefix("Value error, ")
+    name = ".".join(map(str, mistake["loc"]))
+    return f"'{name}': {said[0].lower()}{said[1:]}" if name else said
 
 
 class Frozen(BaseModel):

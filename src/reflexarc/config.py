@@ -28,6 +28,7 @@ from reflexarc.checks import (
     NoBool,
     Seconds,
     Structured,
+    told,
 )
 from reflexarc.errors import ConfigError
 from reflexarc.hosts import is_open
@@ -385,10 +386,7 @@ def validate(
         return model.model_validate({**expanded, **given} if given else expanded)
     except ValidationError as error:
         mistake = error.errors(include_url=False)[0]
-        location = mistake["loc"]
-        message = mistake["msg"].removeprefix("Value error, ")
+        location, message = mistake["loc"], told(mistake)
         if mistake["type"] == "unknown_key":
-            location = (*location, mistake.get("ctx", {})["key"])
-        elif location:
-            message = f"'{'.'.join(map(str, location))}': {message[0].lower()}{message[1:]}"
+            location, message = (*location, mistake.get("ctx", {})["key"]), mistake["msg"]
         raise source.error_at(location, message, transparent="config") from None

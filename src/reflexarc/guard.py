@@ -26,6 +26,9 @@ class Guard(Around[R]):
     What a rule forbids becomes `ActionRefused`, with the rule as its reason; the other actions and
     the answer are given out without it. It holds for every brain, and for an idle action too.
 
+    It knows what is sensed from the prompts, and from `sense`, which a robot's loop calls at once:
+    then what comes while an answer is written counts as well.
+
     Parameters
     ----------
     llm : LLM
@@ -63,13 +66,14 @@ class Guard(Around[R]):
     ) -> AsyncGenerator[Event, None]:
         """Ask, and give out everything that happens as it happens; see `LLM.stream`."""
         whole = read_prompt(prompt, messages)
-        sensed = folded(whole.situation)
+        sensed = "" if whole.is_plain else folded(whole.situation)
+        self.sense(sensed)
         done: list[Action] = []
         refused = False
         async with aclosing(self._llm.stream(whole)) as events:
             async for event in events:
                 if isinstance(event, ActionReady):
-                    reason = self._objection(event.action, sensed)
+                    reason = self._judge(event.action, sensed)
                     if reason is not None:
                         refused = True
                         yield ActionRefused(
@@ -83,11 +87,39 @@ class Guard(Around[R]):
                 else:
                     yield event
 
-    def _objection(self, action: Action, sensed: str) -> str | None:
+    def sense(self, text: str) -> None:
+        """Note what is sensed now. Inside a running loop.
+
+        Parameters
+        ----------
+        text : str
+            As it would stand in a prompt.
+        """
+        now, sensed = asyncio.get_running_loop().time(), folded(text)
+        for ban in self._never:
+            ban.sense(sensed, now)
+
+    def objection(self, action: Action) -> str | None:
+        """Why an action that was given out is not to be done now. Inside a running loop.
+
+        Parameters
+        ----------
+        action : Action
+            For which one has to wait, such as for the movement before it.
+
+        Returns
+        -------
+        str or None
+            What `never` has against it, after what has been sensed by now; None is nothing.
+        """
+        now = asyncio.get_running_loop().time()
+        return next(filter(None, (ban.objection(action, now) for ban in self._never)), None)
+
+    def _judge(self, action: Action, sensed: str) -> str | None:
         """Why an action is not done; one that is done counts from now on."""
         now = asyncio.get_running_loop().time()
         reasons = [
-            *(ban.objection(action, sensed) for ban in self._never),
+            *(ban.objection(action, now, sensed) for ban in self._never),
             *(count.objection(action, now) for count in self._limits),
         ]
         reason = next((each for each in reasons if each is not None), None)
@@ -98,22 +130,32 @@ class Guard(Around[R]):
 
 
 class _Ban:
-    """One thing that is not done."""
+    """One thing that is not done, and when it was last sensed why."""
 
     def __init__(self, rule: Never) -> None:
         self._rule = rule
         words = "|".join(re.escape(folded(each)) for each in rule.while_)
         self._while = re.compile(rf"(?<!\w)(?:{words})(?!\w)")
+        self._last: tuple[str, float] | None = None
 
-    def objection(self, action: Action, sensed: str) -> str | None:
+    def sense(self, sensed: str, now: float) -> None:
+        if self._rule.while_ and (found := self._while.search(sensed)):
+            self._last = found[0], now
+
+    def objection(self, action: Action, now: float, sensed: str = "") -> str | None:
         if not _is_about(self._rule, action):
             return None
+        name = _named(self._rule)
         if not self._rule.while_:
-            return f"the robot never does '{_named(self._rule)}'"
-        found = self._while.search(sensed)
-        if found is None:
+            return f"the robot never does '{name}'"
+        if found := self._while.search(sensed):
+            return f"the robot does not do '{name}' while it senses '{found[0]}'"
+        if self._last is None:
             return None
-        return f"the robot does not do '{_named(self._rule)}' while it senses '{found[0]}'"
+        phrase, at = self._last
+        if now - at >= self._rule.hold:
+            return None
+        return f"the robot does not do '{name}' yet: it sensed '{phrase}' {now - at:.1f} s ago"
 
 
 @dataclass(slots=True)

@@ -23,13 +23,17 @@ class Never(Frozen):
     value : str or None, default None
         Its value; None is any.
     while_ : tuple of str, default ()
-        ``while``: only in ticks in which one of these words or phrases is sensed; a single one may
-        stand for itself. Empty is always.
+        ``while``: only while one of these words or phrases is sensed, and for `hold` seconds after
+        it; a single one may stand for itself. Empty is always.
+    hold : float, default 5.0
+        Seconds, at least 0, for which what was sensed last counts as so: longer than the pauses of
+        the slowest sensor. 0 is only in ticks in which it is sensed.
     """
 
     type: str
     value: str | None = None
     while_: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(default=(), alias="while")
+    hold: Annotated[float, NoBool] = Field(default=5.0, ge=0, allow_inf_nan=False)
 
 
 class Limit(Frozen):

@@ -105,6 +105,8 @@ class Source:
         ConfigError
             With line and column, the line itself and a caret under the place.
         """
+        if not self.text.strip():
+            raise ConfigError("nothing stands here; write one object, { … }", path=self.name)
         try:
             value = json5.loads(self.text, allow_duplicate_keys=False)
         except RecursionError:
@@ -119,15 +121,35 @@ class Source:
     def _not_json5(self, said: str) -> ConfigError:
         found = _PARSE_ERROR.match(said)
         if found:
-            return self.error(
-                f"not JSON5: {found['what']}", int(found["line"]), int(found["column"])
-            )
+            line, column = int(found["line"]), int(found["column"])
+            what = found["what"].replace("\n", "\\n")
+            return self.error(f"not JSON5: {what}{self._hint(line, column)}", line, column)
         seen: set[tuple[str | int, ...]] = set()
         for path, offset in _places(self.text):
             if path in seen:  # json5 names a key written twice, but not its place
                 return self._error_at_offset(offset, f"'{path[-1]}' is written twice; keep one")
             seen.add(path)
         return ConfigError(f"not JSON5: {said}", path=self.name)
+
+    def _hint(self, line: int, column: int) -> str:
+        """What to do about the usual slips, judged by what stands before the place."""
+        lines = self.text.split("\n")
+        offset = sum(len(each) + 1 for each in lines[: line - 1]) + column - 1
+        found = self.text[offset : offset + 1]
+        before = [each for each in _TOKEN.finditer(self.text[:offset]) if not each["skip"]]
+        last = before[-1] if before else None
+        is_word = found.isalnum() or found in {"_", "$"}
+        if found == "#" or (last and last[0].startswith("#")):
+            return "; begin a comment with //"
+        if found == "\n":
+            return "; close the quote on the same line"
+        if last is None or not (is_word or found in {'"', "'", "{", "["}):
+            return ""
+        if is_word and (last["mark"] in {":", "[", ","} or (last["word"] and last.end() == offset)):
+            return "; put a text in quotes, and write true, false and null so"
+        if last["mark"] in {None, "}", "]"}:
+            return "; check whether a comma or a colon is missing before it"
+        return ""
 
     def error(self, message: str, line: int, column: int) -> ConfigError:
         """Build an error that shows the line with a caret under the column.

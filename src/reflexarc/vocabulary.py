@@ -78,7 +78,12 @@ class Vocabulary:
         if not self.specs:
             raise ConfigError("a vocabulary needs at least one action the model may use")
         if len(self._by_type) < len(self.specs):
-            raise ConfigError("two actions have the same llm_label; give each a name of its own")
+            twice = next(
+                each.type for each in self.specs if self._by_type[each.type.casefold()] is not each
+            )
+            raise ConfigError(
+                f"two actions have the same llm_label '{twice}'; give each a name of its own"
+            )
         for spec in self.specs:
             check_spec(spec)
 

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -69,6 +70,12 @@ def written(folder: Path, robot: dict[str, Any], **changed: Any) -> Path:
     path = folder / "robot.json5"
     path.write_text(json.dumps({**robot, **changed}))
     return path
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]
 
 
 def at(server: Server, **settings: Any) -> list[str]:
@@ -477,6 +484,85 @@ def test_hardware_that_is_not_here_is_refused(tmp_path: Path) -> None:
     assert (error["kind"], result.exit_code) == ("config", 2)
     for name in ("UnitreeCamera", "move by zenoh", "--simulate"):
         assert name in error["message"]
+
+
+SLIPS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"agent_inputs": [{"type": "MokInput"}]},
+        "there is no input 'MokInput'; did you mean 'MockInput'?",
+    ),
+    (
+        {"agent_actions": [{"name": "move", "llm_label": "move", "connector": "consol"}]},
+        "'move': there is no connector 'consol'; did you mean 'console'?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changed", "says"), SLIPS)
+@pytest.mark.parametrize("command", [["run"], ["config", "check"]])
+def test_a_slip_in_a_part_is_told_as_such(
+    command: list[str], changed: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    """What is nearly the name of what is here is no other hardware."""
+    result = call(*command, written(tmp_path, ROBOT, **changed))
+    assert (result.exit_code, result.stderr) == (2, f"config: {says}\n")
+
+
+async def test_a_slip_is_told_where_hardware_is_simulated(tmp_path: Path) -> None:
+    """Then the robot runs all the same."""
+    changed, says = SLIPS[1]
+    robot = written(tmp_path, ROBOT, **changed)
+    async with Server(ANSWER) as server:
+        run = await finished("run", robot, "--say", "sit", "--json", "--simulate", *at(server))
+    assert run[1:] == (f"{says}\nSimulated on the console: move by consol\n", 0)
+
+
+async def test_a_second_program_with_the_same_robot_is_told(robot: Path) -> None:
+    """It runs all the same; a third one after them is alone again."""
+    args = ["run", robot, "--json", "--no-web"]
+    async with Server(route=lambda _: ANSWER) as server:
+        say = [*args, *at(server), "--say", "sit"]
+        async with running(*args, *at(server), stdin=subprocess.PIPE) as first:
+            assert first.stdin is not None
+            first.stdin.write(b"sit\n")
+            await line(first)
+            events, told, code = await finished(*say)
+            assert (events[-1]["event"], code) == ("done", 0)
+            assert told == (
+                "Another program runs dot already: both write one memory and move the same "
+                "hardware; end one of them.\n"
+            )
+        assert (await finished(*say))[1:] == ("", 0)
+
+
+async def test_a_rule_counts_what_is_sensed_meanwhile(tmp_path: Path) -> None:
+    """Stairs that come into view while the answer is written are in no question."""
+    port = free_port()
+    robot = written(
+        tmp_path,
+        ROBOT,
+        agent_inputs=[{"type": "MockInput", "config": {"port": port}}],
+        never=[{"type": "move", "value": "sit", "while": "stairs"}],
+    )
+    seen = asyncio.Event()
+    async with (
+        Server(Reply.stream(seen, SIT, WAG), Reply.stream('{"actions":[]}')) as server,
+        running("run", robot, "--json", "--no-web", *at(server), stdin=subprocess.PIPE) as process,
+        aiohttp.ClientSession() as session,
+    ):
+        assert process.stdin is not None
+        process.stdin.write(b"sit!\n")
+        await asyncio.wait_for(server.asked(), ENDS_WITHIN_S)
+        async with session.ws_connect(f"ws://127.0.0.1:{port}") as camera:
+            await camera.send_str("You see stairs.")
+            await camera.receive_str()
+        seen.set()
+        sensed, refused, done = [await line(process) for _ in range(3)]
+        process.stdin.close()
+        assert await process.wait() == 0
+    assert sensed["text"] == "A person says: sit!"
+    assert (refused["event"], done["value"]) == ("refused", "wag tail")
+    assert refused["reason"].startswith("the robot does not do 'move sit' yet: it sensed 'stairs' ")
 
 
 async def test_simulated_hardware_is_named(tmp_path: Path) -> None:

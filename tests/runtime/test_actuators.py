@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from reflexarc.prompt import Prompt
-from reflexarc.runtime.actuators import Actuator, ActuatorError, Body
+from reflexarc.runtime.actuators import Actuator, ActuatorError, Body, Held
 from reflexarc.runtime.inputs import Script
 from reflexarc.runtime.loop import Loop
 from reflexarc.testing import ScriptedLLM, Turn
@@ -134,10 +134,44 @@ async def test_what_was_opened_is_closed_where_one_fails() -> None:
     """Where one cannot be opened, those before it are closed, and the failure is told."""
     log: list[str] = []
     body = Body({"move": Motor(log, "legs"), "light": Motor(log, "lamp", fails_to="open")})
-    with pytest.raises(ActuatorError, match=r"^lamp fails to open$"):
+    with pytest.raises(ActuatorError, match=r"^'light' cannot be opened: lamp fails to open$"):
         async with body:
             pytest.fail("it is not open")
     assert log == ["legs open", "lamp close", "legs close"]
+
+
+class Port(Still):
+    """An actuator whose device is not there."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+
+    async def open(self) -> None:
+        """Fail as the system does."""
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            FileNotFoundError(2, "No such file or directory", "/dev/ttyUSB7"),
+            "[Errno 2] No such file or directory: '/dev/ttyUSB7'",
+        ),
+        (PermissionError(13, "Permission denied"), "[Errno 13] Permission denied"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+async def test_a_device_that_is_not_there_is_a_sentence(error: OSError, says: str) -> None:
+    """It names the first action that the device is for, and what to do."""
+    port = Port(error)
+    with pytest.raises(ActuatorError) as caught:
+        async with Body({"speak": Still(), "drive": port, "lights": port}):
+            pytest.fail("it is not open")
+    assert str(caught.value) == (
+        f"'drive' cannot be opened: {says}; "
+        "plug it in, check its config, or give this user the right to it"
+    )
 
 
 async def test_all_are_closed_where_one_fails_to() -> None:
@@ -194,3 +228,15 @@ async def test_a_loop_goes_on_past_a_slow_one(limits: tuple[float, float]) -> No
     assert log[2:5] == ["lamp on", "legs cancelled", "lamp on"]
     assert said == ["it was not done within 0.05 s, and was given up"]
     assert clock() - begun < 4
+
+
+async def test_an_objection_is_asked_for_when_the_action_begins() -> None:
+    """What is objected to does not reach the actuator, and is told; the rest does."""
+    log: list[str] = []
+    inner = Motor(log, timeout_s=3)
+    held = Held(inner, lambda action: "not now" if action == SIT else None)
+    assert held.timeout_s == 3
+    await held.perform(ON)
+    with pytest.raises(ActuatorError, match=r"^not now$"):
+        await held.perform(SIT)
+    assert log == ["motor on"]

@@ -20,6 +20,7 @@ from reflexarc.runtime.inputs import Board
 from reflexarc.runtime.mock_input import LARGEST_FRAME, MockInput
 from reflexarc.runtime.parts import CONNECTORS, INPUTS, load_actuators, load_inputs
 from reflexarc.runtime.push import HttpActuator, WebSocketActuator
+from reflexarc.testing import run_virtual
 from reflexarc.types import Action
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-LAMP_BLOCK, THERMOMETER, ROS = blocks("python")
+LAMP_BLOCK, WHEELS, THERMOMETER, ROS = blocks("python")
 INPUTS_BLOCK, ACTIONS_BLOCK, LIGHT_BLOCK = blocks("json5")
 
 
@@ -101,6 +102,47 @@ def test_the_lamp_is_the_example() -> None:
     assert tomllib.loads(*blocks("toml"))["project"]["entry-points"] == announced
     robot: Any = json5.loads((LAMP / "lamp.json5").read_text())
     assert entries(LIGHT_BLOCK)[0] == robot["agent_actions"][0]
+
+
+def test_the_wheels_obey_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's actuator returns while it drives, and each action ends the movement before it."""
+    told: list[str] = []
+
+    class Motors:
+        def __init__(self, port: str) -> None:
+            told.append(port)
+
+        def start(self, where: str) -> None:
+            self.until = asyncio.get_running_loop().time() + 5
+            told.append(where)
+
+        def are_moving(self) -> bool:
+            return asyncio.get_running_loop().time() < self.until
+
+        def halt(self) -> None:
+            told.append("halt")
+
+    monkeypatch.setitem(sys.modules, "motors", SimpleNamespace(Motors=Motors))  # pyright: ignore[reportArgumentType]
+    names: dict[str, Any] = {}
+    exec(WHEELS, names)
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        async with names["Wheels"]("/dev/ttyUSB0") as wheels:
+            await wheels.perform(Action(type="drive", value="forward"))
+            assert clock() == begun
+            await asyncio.sleep(1)
+            await wheels.perform(Action(type="drive", value="stop"))
+            assert told == ["/dev/ttyUSB0", "forward", "halt"]
+            await wheels.perform(Action(type="drive", value="back"))
+            await asyncio.sleep(6)
+            assert told[3:] == ["back", "halt"]
+            await wheels.perform(Action(type="drive", value="forward"))
+            await asyncio.sleep(1)
+        assert told[5:] == ["forward", "halt"]
+
+    run_virtual(main())
 
 
 async def test_the_thermometer_tells_when_it_is_hot(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from reflexarc.runtime.parts import (
     knows_input,
     load_actuators,
     load_inputs,
+    meant,
 )
 from reflexarc.types import Action
 
@@ -61,6 +62,14 @@ class Nose(Input):
     async def run(self, board):
         pass
 
+class Serial(Bell):
+    def __init__(self, port="/dev/nowhere"):
+        open(port)
+
+class Ear(Nose):
+    def __init__(self):
+        raise PermissionError(13, "Permission denied")
+
 def vase(colour="blue"):
     return {}
 
@@ -74,12 +83,14 @@ ENTRY_POINTS = f"""
 arm = parts_for_tests:Arm
 bell = parts_for_tests:Bell
 loose = parts_for_tests:Loose
+serial = parts_for_tests:Serial
 vase = parts_for_tests:vase
 http = parts_for_tests:Impostor
 gone = parts_for_tests:Gone
 driver = parts_without_hardware:Driver
 [{INPUTS_GROUP}]
 Nose = parts_for_tests:Nose
+Ear = parts_for_tests:Ear
 Arm = parts_for_tests:Arm
 MockInput = parts_for_tests:Impostor
 """
@@ -226,6 +237,11 @@ def inputs(type_: str, config: Mapping[str, Any] | None = None) -> Callable[[], 
         (inputs("MockInput", {"port": "x"}), "'MockInput': 'port': input should be a valid int"),
         (actuators("arm", {"bus": "can0", "speed": 0}), "by 'arm': 'speed' must be above 0"),
         (actuators("arm", {"bus": "can0", "speed": "1"}), "by 'arm': '<=' not supported between"),
+        (
+            actuators("serial"),
+            "'move' by 'serial' cannot be made: [Errno 2] No such file or directory: '/dev/no",
+        ),
+        (inputs("Ear"), "'Ear' cannot be made: [Errno 13] Permission denied; plug it in"),
         (actuators("arm", {"speed": 2}), "'move' by 'arm': write 'bus' in its config"),
         (actuators("bell", {"tone": 3}), "'move' by 'bell': there is no setting 'tone'; it has no"),
         (actuators("vase"), "makes a dict, which is no reflexarc.runtime.actuators.Actuator"),
@@ -239,6 +255,21 @@ def test_a_mistake_is_a_sentence(make: Callable[[], object], says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make()
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("wheel", "wheels"),
+        ("Console", "console"),
+        ("lmap", "lamp"),
+        ("GoogleASRInput", None),
+        ("ros2", None),
+    ],
+)
+def test_a_slip_is_told_from_other_hardware(name: str, near: str | None) -> None:
+    """By how alike the names are, whatever their case."""
+    assert meant(name, ["wheels", "console", "lamp", "ConsoleInput", "http"]) == near
 
 
 def test_other_packages_are_looked_for_only_if_needed(monkeypatch: pytest.MonkeyPatch) -> None:

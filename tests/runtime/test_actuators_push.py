@@ -588,7 +588,7 @@ async def test_closing_twice_is_once() -> None:
         ({"timeout": 0}, "'timeout': must be a number of seconds above 0"),
         ({"timeout": True}, "'timeout': must be a number, not true or false"),
         ({"timeout": float("inf")}, "'timeout': must be a number of seconds above 0"),
-        ({"headers": ["X-Key"]}, "'headers': input should be a valid dictionary"),
+        ({"headers": ["X-Key"]}, "'headers': must be an object; write it in braces"),
         ({"headers": {"X Key": SECRET}}, "'headers': holds a name that no header can have"),
         ({"headers": {"X-Key": f"{SECRET}\r\nHost: evil"}}, "a value for X-Key with a line break"),
         ({"headers": {"X-Key": f"{SECRET} "}}, "white space around it"),

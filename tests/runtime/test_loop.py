@@ -20,7 +20,7 @@ from reflexarc.runtime.actuators import Actuator
 from reflexarc.runtime.events import Failed, TickEnded, TickEvent, TickStarted
 from reflexarc.runtime.inputs import Board, Input, Script
 from reflexarc.runtime.loop import _CONNECT_EVERY_S, CONNECTED_S, Loop
-from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
+from reflexarc.testing import Reply, ScriptedLLM, Server, Turn, run_virtual
 from reflexarc.types import (
     Action,
     ActionReady,
@@ -656,3 +656,28 @@ async def test_a_stray_cancellation_does_not_end_the_robot() -> None:
     ]
     failures = [event.where for event in seen if isinstance(event, Failed)]
     assert sorted(failures) == ["actuator", "actuator", "input", "llm"]
+
+
+def test_what_waits_for_a_movement_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Where something new is sensed, and only then; of each type of action."""
+
+    async def main() -> None:
+        feed = Feed("a")
+        loop = make(Brain(Turn((SIT, WAG))), feed, actuator=Body(1.5))
+        running = asyncio.create_task(loop.run())
+        await asyncio.sleep(5)
+        assert not caplog.records
+        feed.queue.put_nowait("b")
+        await asyncio.sleep(1)
+        assert not caplog.records
+        feed.queue.put_nowait("A person says: stop.")
+        await asyncio.sleep(5)
+        feed.queue.put_nowait(None)
+        await running
+
+    run_virtual(main())
+    [record] = caplog.records
+    assert record.getMessage() == (
+        "What is sensed waits until 'move' has been performed, be it a 'stop'; have its "
+        "actuator return once the action is under way."
+    )

@@ -173,6 +173,8 @@ def check(file: Robot, as_json: AsJson = False) -> None:
                 each.check_route()
         vocabulary = Vocabulary.from_actions(robot.agent_actions)
         absent = Absent.of(robot)
+        if absent.slip:
+            raise ConfigError(absent.slip)
         load_actuators(each for each in robot.agent_actions if each not in absent.actions)
         load_inputs(each for each in robot.agent_inputs if each not in absent.inputs)
         if absent:

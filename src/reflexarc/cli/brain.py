@@ -30,6 +30,8 @@ Llm = Annotated[
 def brain_of(robot: RobotConfig) -> LLM[Any]:
     """The brain of a robot, behind the robot's own rules; nothing is opened.
 
+    Each question is a scene of its own: what was sensed in another one does not count.
+
     Parameters
     ----------
     robot : RobotConfig
@@ -44,11 +46,13 @@ def brain_of(robot: RobotConfig) -> LLM[Any]:
     ConfigError
         If the brain, the actions or a rule are wrong.
     """
-    return guarded(robot, load_llm(robot.cortex_llm, actions=vocabulary_of(robot)))
+    never = tuple(rule.model_copy(update={"hold": 0.0}) for rule in robot.never)
+    alone = robot.model_copy(update={"never": never})
+    return guarded(alone, load_llm(robot.cortex_llm, actions=vocabulary_of(robot)))
 
 
-def guarded(robot: RobotConfig, llm: LLM[Any]) -> LLM[Any]:
-    """A brain behind the rules of a robot, where there are any.
+def guarded(robot: RobotConfig, llm: LLM[Any]) -> Guard[Any]:
+    """A brain behind the rules of a robot.
 
     Parameters
     ----------
@@ -59,15 +63,13 @@ def guarded(robot: RobotConfig, llm: LLM[Any]) -> LLM[Any]:
 
     Returns
     -------
-    LLM
+    Guard
 
     Raises
     ------
     ConfigError
         If a rule is wrong.
     """
-    if not (robot.never or robot.limits):
-        return llm
     vocabulary = vocabulary_of(robot)
     return Guard(llm, never=robot.never, limits=robot.limits, vocabulary=vocabulary)
 

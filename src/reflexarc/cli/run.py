@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import os
 import sys
 import webbrowser
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Generator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -26,11 +27,19 @@ from reflexarc.errors import ConfigError, StorageError
 from reflexarc.memory import Memory, Tick
 from reflexarc.memory.place import memory_of
 from reflexarc.prompt import Prompt
-from reflexarc.runtime.actuators import Body
+from reflexarc.runtime.actuators import Body, Held
 from reflexarc.runtime.events import Observer, TickEvent
 from reflexarc.runtime.inputs import Board, Inbox, Input, Lines, Script
 from reflexarc.runtime.loop import Loop
-from reflexarc.runtime.parts import knows_connector, knows_input, load_actuators, load_inputs
+from reflexarc.runtime.parts import (
+    known_connectors,
+    known_inputs,
+    knows_connector,
+    knows_input,
+    load_actuators,
+    load_inputs,
+    meant,
+)
 from reflexarc.runtime.switch import Switch
 
 if TYPE_CHECKING:
@@ -95,8 +104,9 @@ def run(
     report = Report(as_json=as_json)
     with failures(report):
         wish = _Wish(say, None if no_web or say else _address(web), opens)
-        robot = RobotConfig.load(file, llm=llm)
-        _start(_with_what_is_here(robot, report, simulate=simulate), wish, report)
+        robot = _with_what_is_here(RobotConfig.load(file, llm=llm), report, simulate=simulate)
+        with _marked(file, robot, report):
+            _start(robot, wish, report)
 
 
 def chat(file: Robot, llm: Llm = None, as_json: AsJson = False) -> None:
@@ -104,7 +114,29 @@ def chat(file: Robot, llm: Llm = None, as_json: AsJson = False) -> None:
     report = Report(as_json=as_json)
     with failures(report):
         robot = RobotConfig.load(file, llm=llm)
-        _start(_without(robot, robot.agent_inputs, robot.agent_actions), _Wish(), report)
+        with _marked(file, robot, report):
+            _start(_without(robot, robot.agent_inputs, robot.agent_actions), _Wish(), report)
+
+
+@contextmanager
+def _marked(file: Path, robot: RobotConfig, report: Report) -> Generator[None]:
+    """Mark a robot's file as being run, and tell where another program does so already.
+
+    The mark is a lock of the system's: it ends with the program, however that does, leaves nothing
+    behind, and keeps nobody from the file.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):  # not every file system has locks
+            mark = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+            stack.callback(os.close, mark)
+            try:
+                fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                report.aside(
+                    f"Another program runs {robot.name} already: both write one memory and move "
+                    "the same hardware; end one of them."
+                )
+        yield
 
 
 def _start(robot: RobotConfig, wish: _Wish, report: Report) -> None:
@@ -154,7 +186,7 @@ async def _live(robot: RobotConfig, parts: _Parts, wish: _Wish, report: Report) 
         memory = _memory_of(robot)
         if memory is not None:
             await stack.enter_async_context(memory)
-        brain = await stack.enter_async_context(guarded(robot, parts.switch))
+        guard = await stack.enter_async_context(guarded(robot, parts.switch))
         await stack.enter_async_context(parts.body)
         if wish.page:
             from reflexarc.web import MOST_TICKS, Page, PageServer  # most commands do without
@@ -176,15 +208,16 @@ async def _live(robot: RobotConfig, parts: _Parts, wish: _Wish, report: Report) 
             await _show(server, wish, report)
         gc.freeze()  # a pass over all that was imported stops the event loop for 30 ms (measured)
         loop = Loop(
-            parts.telemetry.around(brain),
+            parts.telemetry.around(guard),
             Prompt.for_robot(robot),
             hertz=robot.hertz,
             history_length=parts.switch.history_length,
             inputs=[*parts.inputs, *([inbox] if wish.page else [])],
             observe=observe,
-            actuator=parts.body,
+            actuator=Held(parts.body, guard.objection),
             memory=memory,
         )
+        loop.board.listen(guard.sense)
         if not wish.say and sys.stdin is not None:  # pyright: ignore[reportUnnecessaryComparison]
             report.say(
                 f"[bold]{escape(robot.name)}[/] listens. Type what a person says, and press Enter; "
@@ -314,6 +347,20 @@ class Absent:
             "add --simulate to use the console in its place"
         )
 
+    @property
+    def slip(self) -> str:
+        """What looks like a slip in the name of something that is here; empty if nothing does."""
+        for each in self.inputs:
+            if near := meant(each.type, known_inputs()):
+                return f"there is no input '{each.type}'; did you mean '{near}'?"
+        for each in self.actions:
+            if near := meant(str(each.connector), known_connectors()):
+                return (
+                    f"'{each.llm_label}': there is no connector '{each.connector}'; "
+                    f"did you mean '{near}'?"
+                )
+        return ""
+
 
 def _with_what_is_here(robot: RobotConfig, report: Report, *, simulate: bool) -> RobotConfig:
     """The robot without what it has and we cannot drive, which the console and page replace.
@@ -324,7 +371,9 @@ def _with_what_is_here(robot: RobotConfig, report: Report, *, simulate: bool) ->
     if not absent:
         return robot
     if not simulate:
-        raise ConfigError(absent.sentence)
+        raise ConfigError(absent.slip or absent.sentence)
+    if absent.slip:
+        report.aside(absent.slip)
     report.say(f"[yellow]Simulated on the console:[/] {escape(absent.names)}")
     return _without(robot, absent.inputs, absent.actions)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 from reflexarc.errors import ReflexarcError
@@ -106,14 +106,69 @@ class Body(Actuator):
             raise TimeoutError(f"it was to be given up after {limit_s:g} s, and went on")
 
     async def open(self) -> None:
-        """Open all; where one fails, those before it are closed again."""
-        each_once = {id(each): each for each in self._actuators.values()}
+        """Open all; where one fails, those before it are closed again.
+
+        Raises
+        ------
+        ActuatorError
+            If one of them cannot be opened, with what it is for.
+        """
+        seen: set[int] = set()
         async with AsyncExitStack() as opened:
-            for actuator in each_once.values():
-                await opened.enter_async_context(actuator)
+            for name, actuator in self._actuators.items():
+                if id(actuator) in seen:
+                    continue
+                seen.add(id(actuator))
+                try:
+                    await opened.enter_async_context(actuator)
+                except OSError as error:  # ActuatorError is one
+                    raise ActuatorError(f"'{name}' cannot be opened: {told(error)}") from error
             self._opened = opened.pop_all()
 
     async def aclose(self) -> None:
         """Close all, also where one of them fails to."""
         opened, self._opened = self._opened, AsyncExitStack()
         await opened.aclose()
+
+
+class Held(Actuator):
+    """An actuator that is held to rules up to the moment in which an action begins.
+
+    An action may have waited for those before it since it was found right.
+
+    Parameters
+    ----------
+    actuator : Actuator
+        What performs; whoever opens it closes it.
+    objection : callable
+        Why an action is not to be done now, or None; `Guard.objection` is one.
+    """
+
+    def __init__(self, actuator: Actuator, objection: Callable[[Action], str | None]) -> None:
+        self._actuator = actuator
+        self._objection = objection
+        self.timeout_s = actuator.timeout_s
+
+    async def perform(self, action: Action) -> None:
+        """Have it performed, unless there is an objection, which is an ActuatorError."""
+        if (reason := self._objection(action)) is not None:
+            raise ActuatorError(reason)
+        await self._actuator.perform(action)
+
+
+def told(error: OSError) -> str:
+    """What the system says of a device, and what to do; a sentence of a part's own stays as it is.
+
+    Parameters
+    ----------
+    error : OSError
+        From making or opening a part.
+
+    Returns
+    -------
+    str
+    """
+    if isinstance(error, ReflexarcError):
+        return error.message
+    said = str(error) or type(error).__name__
+    return f"{said}; plug it in, check its config, or give this user the right to it"

@@ -12,7 +12,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from reflexarc.types import whole_characters
@@ -31,6 +31,7 @@ class Board:
         self._newest: dict[str, str] = {}
         self._missed: deque[str] = deque(maxlen=MOST_MISSED)
         self._changed = asyncio.Event()
+        self._listeners: list[Callable[[str], None]] = []
 
     @property
     def filled(self) -> bool:
@@ -56,6 +57,18 @@ class Board:
             self._missed.append(self._newest[source])
         self._newest[source] = text
         self._changed.set()
+        for hear in self._listeners:
+            hear(text)
+
+    def listen(self, hear: Callable[[str], None]) -> None:
+        """Have each text told at once, also one that is given up later.
+
+        Parameters
+        ----------
+        hear : callable
+            Told the text; must not block.
+        """
+        self._listeners.append(hear)
 
     def take(self) -> str:
         """Take everything off.

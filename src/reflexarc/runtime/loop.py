@@ -44,6 +44,9 @@ WARMED_S = 15.0
 TOLD_S = 1.0
 """Seconds that an input has to hear that a tick is over."""
 
+WAITED_S = 1.0
+"""Seconds after which it is told that what is sensed waits for an action to be performed."""
+
 _CONNECT_EVERY_S = 0.75 * (IDLE_S - FRESH_S)  # so one falls between the two, which is in time
 
 
@@ -72,6 +75,8 @@ class Loop:
 
     Attributes
     ----------
+    board : Board
+        Where the inputs put what they sense.
     failures : int
         Failures so far, of whatever kind.
     """
@@ -100,11 +105,12 @@ class Loop:
         self._inputs = inputs
         self._actuator = actuator
         self._observe = observe
-        self._board = Board()
+        self.board = Board()
         self._ticks = 0
         self._stop = asyncio.Event()
         self._is_asking = False
         self._asked_at = 0.0
+        self._slow: set[str] = set()
         self.failures = 0
 
     async def run(self) -> None:
@@ -131,8 +137,8 @@ class Loop:
                 await asyncio.wait({warming}, timeout=WARMED_S)
                 await asyncio.sleep(max(0.0, due - clock()))
                 due = clock() + self._period_s
-                missed = self._board.missed
-                await self._tick(self._board.take(), missed)
+                missed = self.board.missed
+                await self._tick(self.board.take(), missed)
                 for each in self._inputs:
                     await self._tell(each)
             for task in (*senses, warming, connecting):
@@ -165,7 +171,7 @@ class Loop:
     async def _sense(self, input_: Input) -> None:
         try:
             with no_strays():
-                await input_.run(self._board)
+                await input_.run(self.board)
             if input_.ends_all:
                 self._stop.set()
         except Exception as error:  # noqa: BLE001 - one broken sensor must not end the robot
@@ -192,11 +198,11 @@ class Loop:
 
     async def _something_sensed(self, ended: asyncio.Task[None]) -> bool:
         """Wait for the next thing sensed; False once there will be none."""
-        changed = asyncio.create_task(self._board.wait())
+        changed = asyncio.create_task(self.board.wait())
         try:
             await asyncio.wait({changed, ended}, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.sleep(0)  # an input that has just ended may have put its last text
-            return self._board.filled
+            return self.board.filled
         finally:
             changed.cancel()
 
@@ -253,6 +259,7 @@ class Loop:
                 continue
             limit_s = self._actuator.timeout_s
             limit = asyncio.timeout(limit_s)
+            waiting = asyncio.create_task(self._tell_of_waiting(action.type))
             try:
                 async with limit:
                     with no_strays():
@@ -262,6 +269,20 @@ class Loop:
                 failed = Failed(late if limit.expired() else error, "actuator", action)
                 record.take(failed)
                 self._report(failed)
+            finally:
+                waiting.cancel()
+
+    async def _tell_of_waiting(self, type_: str) -> None:
+        """Tell once of each type of action that what is sensed waits for it."""
+        await asyncio.sleep(WAITED_S)
+        await self.board.wait()
+        if type_ not in self._slow:
+            self._slow.add(type_)
+            _log.warning(
+                "What is sensed waits until '%s' has been performed, be it a 'stop'; have its "
+                "actuator return once the action is under way.",
+                type_,
+            )
 
     def _report(self, failed: Failed) -> None:
         self.failures += 1

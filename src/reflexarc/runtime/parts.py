@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from inspect import Parameter, signature
 from typing import Any, Generic, TypeVar
 
 from reflexarc.config import AgentAction, Plugin
 from reflexarc.errors import ConfigError, did_you_mean
-from reflexarc.runtime.actuators import Actuator, Body
+from reflexarc.runtime.actuators import Actuator, Body, told
 from reflexarc.runtime.inputs import Input
 
 P = TypeVar("P", Actuator, Input)
@@ -41,6 +42,10 @@ INPUTS: Mapping[str, str] = {
     "MockInput": "reflexarc.runtime.mock_input:MockInput",
 }
 """Type and ``module:Class``; the module is imported on use."""
+
+# So alike are "lmap" and "lamp"; of OM1's names none is to one of ours, "GoogleASRInput" and
+# "ConsoleInput" come nearest with 0.69.
+_SLIP = 0.75
 
 
 def known_connectors() -> list[str]:
@@ -93,6 +98,26 @@ def knows_input(name: str) -> bool:
     bool
     """
     return name in INPUTS or name in known_inputs()
+
+
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """The name that somebody meant who made a slip in it.
+
+    Parameters
+    ----------
+    name : str
+        As it is written.
+    known : iterable of str
+        What it may be, such as `known_connectors`.
+
+    Returns
+    -------
+    str or None
+        None where it looks like no slip but like the name of something else.
+    """
+    by_case = {each.lower(): each for each in known}
+    near = get_close_matches(name.lower(), by_case, n=1, cutoff=_SLIP)
+    return by_case[near[0]] if near else None
 
 
 def load_actuators(actions: Iterable[AgentAction]) -> Body:
@@ -169,6 +194,8 @@ class _Kind(Generic[P]):
             raise ConfigError(f"{place}: {misfit}")
         try:
             made: object = maker(**config)
+        except OSError as error:
+            raise ConfigError(f"{place} cannot be made: {told(error)}") from error
         except (TypeError, ValueError) as error:  # ConfigError is one
             raise ConfigError(f"{place}: {error}") from error
         if not isinstance(made, self.base):

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from reflexarc.checks import Frozen
+from reflexarc.checks import Frozen, told
 from reflexarc.errors import ConfigError
 
 S = TypeVar("S", bound=Frozen)
@@ -36,6 +36,4 @@ def checked(model: type[S], **given: Any) -> S:
         return model(**given)
     except ValidationError as error:
         mistake = error.errors(include_url=False, include_input=False)[0]
-        said = mistake["msg"].removeprefix("Value error, ")
-        name = ".".join(map(str, mistake["loc"]))
-        raise ConfigError(f"'{name}': {said[0].lower()}{said[1:]}") from None
+        raise ConfigError(told(mistake)) from None

@@ -285,7 +285,7 @@ async def _field(request: web.Request, name: str) -> str | web.Response:
         return refusal(400, f"that is no JSON: {error}"[:200])
     value = body.get(name) if body else None
     if not isinstance(value, str):
-        return refusal(400, f'send one object with the text {name}: {{"{name}": "…"}}')
+        return refusal(400, f'send one JSON object, as {{"{name}": "..."}}')
     return whole_characters(value)
 
 
