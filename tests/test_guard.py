@@ -136,6 +136,17 @@ def test_what_is_written_about_is_not_sensed() -> None:
     run_virtual(main())
 
 
+@pytest.mark.parametrize(("actions", "first_s"), [((SIT, RUN, HI), 2.0), ((SIT,), None)])
+def test_the_first_action_is_one_that_was_done(
+    actions: tuple[Action, ...], first_s: float | None
+) -> None:
+    """What was refused before it was quicker, and moved nobody."""
+    ban = [never(type="move", value="sit"), never(type="move", value="run")]
+    events = run_virtual(listen(Guard(brain(*actions, duration_s=2), never=ban)))
+    assert isinstance(events[-1], Finished)
+    assert events[-1].first_action_s == first_s
+
+
 def test_a_rate_is_kept_over_ticks() -> None:
     """What was refused does not count; the time is counted from what was done."""
 

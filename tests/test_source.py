@@ -173,7 +173,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path, says in (
         (tmp_path / "missing.json5", "there is no such file"),
         (tmp_path, "the file cannot be read"),
-        (latin, "the file is not UTF-8"),
+        (latin, "the file is no UTF-8"),
     ):
         with pytest.raises(ConfigError, match=says) as caught:
             Source.read(path)

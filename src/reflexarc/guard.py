@@ -69,6 +69,7 @@ class Guard(Around[R]):
         sensed = "" if whole.is_plain else folded(whole.situation)
         self.sense(sensed)
         done: list[Action] = []
+        first_s: float | None = None
         refused = False
         async with aclosing(self._llm.stream(whole)) as events:
             async for event in events:
@@ -80,10 +81,13 @@ class Guard(Around[R]):
                             event.action.type, event.action.value, reason, event.at_s
                         )
                         continue
+                    if not done:
+                        first_s = event.at_s
                     done.append(event.action)
                     yield replace(event, index=len(done) - 1)
                 elif isinstance(event, Finished) and refused:
-                    yield replace(event, answer=_without(event.answer, done))
+                    kept = _without(event.answer, done)
+                    yield replace(event, answer=kept, first_action_s=first_s)
                 else:
                     yield event
 

@@ -86,7 +86,9 @@ class Source:
         except FileNotFoundError:
             raise ConfigError("there is no such file; check the path", path=str(path)) from None
         except UnicodeDecodeError as error:
-            raise ConfigError(f"the file is not UTF-8: {error}", path=str(path)) from error
+            raise ConfigError(
+                f"the file is no UTF-8 from byte {error.start} on; save it as such", path=str(path)
+            ) from error
         except OSError as error:
             raise ConfigError(
                 f"the file cannot be read: {error.strerror}", path=str(path)

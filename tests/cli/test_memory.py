@@ -70,13 +70,13 @@ def test_people_see_what_was_sensed_and_done(path: Path) -> None:
     out = result.stdout
     assert "Noted of the ticks up to #1: It met Ann." in out
     assert 'A person says: "Grüß dich" 👋\n| and sits' in out
-    assert "  move     sit  0.12 s\n" in out
+    assert "  move     sit  123 ms\n" in out
     assert "  refused  move     fly: it cannot fly\n" in out
     assert "  failed  speak    Hello!: the loudspeaker is off\n" in out
     assert "  too late for: A dog barks.\n" in out
     assert "  first action 1.37 s · all 1.75 s · LlamaLLM llama3.2\n" in out
     assert "  timeout: [it] was late\n  idle     no brain has answered\n" in out
-    assert "  first action no action · all 0.00 s · nobody\n" in out
+    assert "  no action · all <1 ms · nobody\n" in out
     assert "Cid" not in out
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from reflexarc.attempts import Attempt, AttemptFailed
-from reflexarc.cli.report import Report
+from reflexarc.cli.report import Report, duration
 from reflexarc.errors import ConfigError, ReflexarcError, ServerError
 from reflexarc.runtime.events import Failed, TickEvent, TickStarted
 from reflexarc.types import (
@@ -27,7 +27,7 @@ EVENTS: list[tuple[TickEvent, str, str]] = [
     (
         AttemptFailed(Attempt("LlamaLLM", "m", "server", 0.5, "it is [down]"), "LlamaLLM", 0.5),
         "attempt",
-        "  server  LlamaLLM: it is [down]; LlamaLLM is asked again  0.50 s\n",
+        "  server  LlamaLLM: it is [down]; LlamaLLM is asked again  500 ms\n",
     ),
     (
         AttemptFailed(Attempt("LlamaLLM", "m", "timeout", 2.0, "it is late"), "idle", 2.9),
@@ -40,17 +40,17 @@ EVENTS: list[tuple[TickEvent, str, str]] = [
         "  no brain has answered · all 2.90 s\n",
     ),
     (TickStarted(1, "sit!"), "sensed", "sit!\n"),
-    (ActionReady(SIT, 0, 0.126), "action", "  move     sit  0.13 s\n"),
+    (ActionReady(SIT, 0, 0.126), "action", "  move     sit  126 ms\n"),
     (ActionRefused("move", "fly", "it has no wings", 1), "refused", "  refused  it has no wings\n"),
     (
         Finished(NOTHING, "LlamaLLM", "m", None, 2.0, None),
         "done",
-        "  first action no action · all 2.00 s · LlamaLLM m\n",
+        "  no action · all 2.00 s · LlamaLLM m\n",
     ),
     (
         Finished(NOTHING, "B", "m", None, 2.0, None, (Attempt("A", "", "overtaken", 1.0),)),
         "done",
-        "  first action no action · all 2.00 s · B m, overtaking A\n",
+        "  no action · all 2.00 s · B m, overtaking A\n",
     ),
     (Failed(ServerError("it is down")), "error", "  server: it is down\n"),
     (Failed(OSError("unplugged"), "input"), "error", "  input failed: unplugged\n"),
@@ -70,6 +70,15 @@ def test_each_event_is_shown(
     assert (shown.out.count("\n"), shown.err) == (1, "")
     Report(as_json=False).event(event)
     assert capsys.readouterr() == (sentence, "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.0, "<1 ms"), (0.0134, "13 ms"), (0.9994, "999 ms"), (0.9996, "1.00 s"), (61.5, "61.50 s")],
+)
+def test_what_is_quick_is_told_in_milliseconds(seconds: float, told: str) -> None:
+    """No time is 0.00 s, and none is 1000 ms."""
+    assert duration(seconds) == told
 
 
 @pytest.mark.parametrize("event", [TextDelta("{"), Usage(1, 2)])

@@ -88,7 +88,7 @@ def test_a_file_that_is_wrong_is_told(text: str, sentence: str, tmp_path: Path) 
     path.write_text(text)
     with pytest.raises(ConfigError, match=sentence):
         load_situations(path)
-    with pytest.raises(ConfigError, match="cannot read the situations"):
+    with pytest.raises(ConfigError, match="the situations cannot be read: No such file"):
         load_situations(tmp_path / "none.jsonl")
 
 

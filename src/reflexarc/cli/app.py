@@ -21,7 +21,7 @@ from reflexarc.cli.memory import memory
 from reflexarc.cli.om1 import om1
 from reflexarc.cli.outcome import WORLD_FAILED, failures, finish
 from reflexarc.cli.replay import replay
-from reflexarc.cli.report import AsJson, Report
+from reflexarc.cli.report import AsJson, Report, duration
 from reflexarc.cli.run import Absent, Robot, chat, run, sayable
 from reflexarc.cli.trace import trace
 from reflexarc.config import RobotConfig
@@ -103,7 +103,7 @@ async def _ask(brain: LLM[Any], prompt: Prompt, report: Report) -> None:
             with suppress(LLMError):  # the question will meet the same, or go on from there
                 await brain.warm(prompt)
         if (waited_s := clock() - begun) > WORTH_TELLING_S:
-            report.aside(f"ready after {waited_s:.2f} s")
+            report.aside(f"ready after {duration(waited_s)}")
         async with aclosing(brain.stream(prompt)) as events:
             async for event in events:
                 report.event(event)

@@ -17,7 +17,7 @@ import typer
 
 from reflexarc.cli import completion
 from reflexarc.cli.outcome import WORLD_FAILED, failures
-from reflexarc.cli.report import AsJson, Report, passage, shown
+from reflexarc.cli.report import AsJson, Report, duration, first_action, passage, shown
 from reflexarc.config import RobotConfig
 from reflexarc.errors import ConfigError
 from reflexarc.memory import Deed, Store, Tick
@@ -28,6 +28,12 @@ LAST = 20
 
 MOST = 2**62
 """The largest number that a tick can have, and then some."""
+
+
+def _countable(number: int | None) -> int | None:
+    """No more than the memory's file can hold, which is all there is."""
+    return None if number is None else min(number, MOST)
+
 
 memory = typer.Typer(no_args_is_help=True, help="What a robot remembers.")
 
@@ -45,7 +51,8 @@ Robot = Annotated[
 ]
 File = Annotated[Path | None, typer.Option("--file", metavar="PATH", help="The memory itself.")]
 Last = Annotated[
-    int, typer.Option("--last", metavar="N", min=1, max=MOST, help="So many, the newest.")
+    int,
+    typer.Option("--last", metavar="N", min=1, callback=_countable, help="So many, the newest."),
 ]
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?) ?([mhdw])")
@@ -57,7 +64,9 @@ def show(
     last: Last = LAST,
     before: Annotated[
         int | None,
-        typer.Option("--before", metavar="ID", max=MOST, help="Only ticks before this one."),
+        typer.Option(
+            "--before", metavar="ID", callback=_countable, help="Only ticks before this one."
+        ),
     ] = None,
     config: Config = None,
     robot: Robot = None,
@@ -281,16 +290,17 @@ def _sentences(tick: Tick) -> str:
         lines.append(f"  [red]{tick.error_kind}[/]: {shown(tick.error)}")
     if tick.reason:
         lines.append(f"  [yellow]idle[/]     {shown(tick.reason)}")
-    first = "no action" if tick.first_action_s is None else f"{tick.first_action_s:.2f} s"
     who = shown(f"{tick.provider} {tick.model}".strip() or "nobody")
-    lines.append(f"  [dim]first action {first} · all {tick.total_s:.2f} s · {who}[/]")
+    lines.append(
+        f"  [dim]{first_action(tick.first_action_s)} · all {duration(tick.total_s)} · {who}[/]"
+    )
     return "\n".join(lines)
 
 
 def _deed(deed: Deed) -> str:
     name = f"[green]{shown(f'{deed.type:<8}')}[/] {passage(deed.value)}"
     if deed.outcome == "done":
-        return f"  {name}  [dim]{deed.at_s:.2f} s[/]"
+        return f"  {name}  [dim]{duration(deed.at_s)}[/]"
     return f"  [yellow]{deed.outcome}[/]  {name}: {passage(deed.reason)}"
 
 

@@ -155,6 +155,39 @@ def shown(text: str) -> str:
     return escape(_CONTROL.sub("�", text))
 
 
+def duration(seconds: float) -> str:
+    """A time as people read it: what is quick in milliseconds, so that none is 0.00 s.
+
+    Parameters
+    ----------
+    seconds : float
+        At least 0.
+
+    Returns
+    -------
+    str
+        ``"13 ms"``, ``"1.22 s"``.
+    """
+    if seconds < 0.001:
+        return "<1 ms"
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.9995 else f"{seconds:.2f} s"
+
+
+def first_action(seconds: float | None) -> str:
+    """When the first action came.
+
+    Parameters
+    ----------
+    seconds : float or None
+        After the question; None where none came.
+
+    Returns
+    -------
+    str
+    """
+    return "no action" if seconds is None else f"first action {duration(seconds)}"
+
+
 def passage(text: str) -> str:
     """The same among lines of ours, for which none of its own can be taken.
 
@@ -180,7 +213,7 @@ def _sentence(
             return f"{missed}[bold]{passage(event.text)}[/]"
         case ActionReady(action=action):
             name = passage(action.type)
-            return f"  [green]{name:<8}[/] {passage(action.value)}  [dim]{event.at_s:.2f} s[/]"
+            return f"  [green]{name:<8}[/] {passage(action.value)}  [dim]{duration(event.at_s)}[/]"
         case ActionRefused():
             return f"  [yellow]refused[/]  {passage(event.reason)}"
         case AttemptFailed(attempt=attempt, next=asked):
@@ -188,16 +221,15 @@ def _sentence(
             then = "the robot idles" if asked == IDLE else f"{asked} is asked{again}"
             return (
                 f"  [yellow]{attempt.outcome}[/]  {attempt.provider}: {passage(attempt.message)}; "
-                f"[bold]{then}[/]  [dim]{event.at_s:.2f} s[/]"
+                f"[bold]{then}[/]  [dim]{duration(event.at_s)}[/]"
             )
         case Finished(reason=reason) if reason:
-            return f"  [dim]no brain has answered · all {event.total_s:.2f} s[/]"
+            return f"  [dim]no brain has answered · all {duration(event.total_s)}[/]"
         case Finished(attempts=attempts):
             late = [each.provider for each in attempts if each.outcome == "overtaken"]
             overtaken = f", overtaking {', '.join(late)}" if late else ""
-            first = "no action" if event.first_action_s is None else f"{event.first_action_s:.2f} s"
             return (
-                f"  [dim]first action {first} · all {event.total_s:.2f} s · "
+                f"  [dim]{first_action(event.first_action_s)} · all {duration(event.total_s)} · "
                 f"{event.provider} {passage(event.model)}{overtaken}[/]"
             )
         case Failed(error=LLMError() as error):

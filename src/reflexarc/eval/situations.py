@@ -145,8 +145,14 @@ def load_situations(path: Path) -> list[Situation]:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the situations: {error}", path=str(path)) from error
+    except OSError as error:
+        raise ConfigError(
+            f"the situations cannot be read: {error.strerror}; check the path", path=str(path)
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            "the situations are no text; name a JSONL file", path=str(path)
+        ) from error
     found: list[Situation] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
