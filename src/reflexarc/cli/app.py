@@ -44,12 +44,8 @@ app.add_typer(models, name="models")
 app.add_typer(config, name="config")
 app.add_typer(memory, name="memory")
 app.add_typer(om1, name="om1")
-app.command()(doctor)
-app.command("eval")(evaluate)
-app.command()(replay)
 app.command()(run)
 app.command()(chat)
-app.command()(trace)
 
 
 def _show_version(wanted: bool) -> None:
@@ -193,7 +189,6 @@ def check(file: Robot, as_json: AsJson = False) -> None:
             report.plain(f"{file} is right: {robot.name} can {', '.join(types)}.")
 
 
-@app.command()
 def bench(
     what: Annotated[
         list[str] | None,
@@ -233,3 +228,11 @@ def bench(
 
 def _store() -> ModelStore:
     return ModelStore(default_root(os.environ))
+
+
+# Help lists them as they are added: what most people look for first.
+app.command()(doctor)
+app.command()(trace)
+app.command()(replay)
+app.command("eval")(evaluate)
+app.command()(bench)
