@@ -2,14 +2,16 @@
 
     python scripts/try_om1.py CHECKOUT PYTHON [TEST …]
 
-PYTHON is an interpreter with OM1's packages and reflexarc. Ends with 1 if a test fails with the
-plugins only, or if the checkout is not as it was at the end.
+PYTHON is an interpreter with OM1's packages and reflexarc. The tests that come with the plugins
+are then run as well. Ends with 1 if a test fails with the plugins only, if one of theirs fails, or
+if the checkout is not as it was at the end.
 """
 
 import subprocess
 import sys
 from pathlib import Path
 
+from reflexarc.om1.checkout import TESTS as TESTS_OF_PLUGINS
 from reflexarc.om1.edits import apply
 from reflexarc.om1.install import Plan, plan_install, plan_removal
 
@@ -42,12 +44,18 @@ def main(checkout: Path, python: str, tests: list[str]) -> bool:
     before = state(checkout)
     last, failed = run(checkout, python, tests)
     print(f"without the plugins: {last}")
-    carry_out(plan_install(checkout))
+    plan = plan_install(checkout)
+    ours = [edit.path for edit in plan.edits if edit.path.startswith(f"{TESTS_OF_PLUGINS}/test_")]
+    carry_out(plan)
     try:
-        last, failed_with = run(checkout, python, tests)
+        last, failed_with = run(checkout, python, [*tests, *(f"--ignore={name}" for name in ours)])
+        print(f"with the plugins:    {last}")
+        if ours:
+            last, failed_ours = run(checkout, python, ours)
+            failed_with |= failed_ours
+            print(f"their own tests:     {last}")
     finally:
         carry_out(plan_removal(checkout))
-    print(f"with the plugins:    {last}")
     new = sorted(failed_with - failed)
     print(f"fails with them only: {', '.join(new) or 'nothing'}")
     is_restored = state(checkout) == before

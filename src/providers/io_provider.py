@@ -2,7 +2,6 @@
 
 import typing as T
 from dataclasses import dataclass, field
-from functools import cache
 
 
 @dataclass
@@ -50,9 +49,7 @@ class _IOProvider:
     llm_start_time: T.Optional[float] = None
     llm_end_time: T.Optional[float] = None
 
-    def add_input(
-        self, key: str, value: str, timestamp: T.Optional[float] = None
-    ) -> None:
+    def add_input(self, key: str, value: str, timestamp: T.Optional[float]) -> None:
         """
         Keep what was sensed.
 
@@ -62,7 +59,7 @@ class _IOProvider:
             Name of the sense.
         value : str
             As text.
-        timestamp : float, optional
+        timestamp : float or None
             When, in seconds since the epoch.
         """
         self.inputs[key] = Input(value, timestamp)
@@ -79,7 +76,9 @@ class _IOProvider:
         self.llm_prompt = prompt
 
 
-@cache
+_RECORD = _IOProvider()
+
+
 def IOProvider() -> _IOProvider:  # noqa: N802 - OM1's name
     """
     Give the one record of this process; a function, as it is in OM1.
@@ -89,4 +88,4 @@ def IOProvider() -> _IOProvider:  # noqa: N802 - OM1's name
     _IOProvider
         The same at every call.
     """
-    return _IOProvider()
+    return _RECORD

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 from llm import LLMConfig
 
-_MAP = {"emotion": "**** felt: {}.", "speak": "**** said: {}", "move": "**** did: {}."}
+ACTION_MAP = {
+    "emotion": "**** felt: {}.",
+    "speak": "**** said: {}",
+    "move": "**** performed this motion: {}.",
+}
+
 _LONGEST_SUMMARY_S = 10.0
 
 Answering = T.Callable[..., T.Awaitable[T.Any]]
@@ -41,15 +46,28 @@ class LLMHistoryManager:
         Its agent_name must be a name.
     client : object
         Of the shape of OpenAI's asynchronous client.
+    system_prompt : str, optional
+        What who summarises is told first; ``****`` is the robot's name.
+    summary_command : str, optional
+        What it is told last.
     """
 
-    def __init__(self, config: LLMConfig, client: T.Any):
+    def __init__(
+        self,
+        config: LLMConfig,
+        client: T.Any,
+        system_prompt: str = "You remember for ****.",
+        summary_command: str = "\nSummarize this for ****.",
+    ):
+        name = T.cast(str, config.agent_name)
         self.client = client
         self.config = config
-        self.agent_name: str = "****".replace("****", T.cast(str, config.agent_name))
+        self.agent_name: str = name
+        self.system_prompt = system_prompt.replace("****", name)
+        self.summary_command = summary_command.replace("****", name)
         self.frame_index = 0
         self.history: T.List[ChatMessage] = []
-        self.summary_task: T.Optional[asyncio.Task[None]] = None
+        self._summary_task: T.Optional[asyncio.Task[ChatMessage]] = None
 
     def get_messages(self) -> T.List[T.Dict[str, str]]:
         """
@@ -62,6 +80,38 @@ class LLMHistoryManager:
         """
         return [{"role": each.role, "content": each.content} for each in self.history]
 
+    async def summarize_messages(self, messages: T.List[ChatMessage]) -> ChatMessage:
+        """
+        Have turns summarised by the client.
+
+        Parameters
+        ----------
+        messages : list of ChatMessage
+            The turns.
+
+        Returns
+        -------
+        ChatMessage
+            By the assistant; by the system where there is no summary.
+        """
+        told = "\n".join(message.content for message in messages)
+        ask = [
+            {"role": "system", "content": self.system_prompt},
+            {"role": "user", "content": told + self.summary_command},
+        ]
+        try:
+            response: T.Any = await asyncio.wait_for(
+                self.client.chat.completions.create(
+                    model=self.config.model, messages=ask
+                ),
+                _LONGEST_SUMMARY_S,
+            )
+        except Exception as error:  # noqa: BLE001 - as OM1 does
+            logging.error(f"Error summarizing messages: {error}")  # noqa: G004, LOG015
+            return ChatMessage("system", "Error summarizing state")
+        summary = response.choices[0].message.content
+        return ChatMessage("assistant", f"Previously, {summary}")
+
     async def start_summary_task(self, messages: T.List[ChatMessage]) -> None:
         """
         Have turns replaced by their summary, in the background.
@@ -71,28 +121,19 @@ class LLMHistoryManager:
         messages : list of ChatMessage
             Becomes one turn of the assistant; without its oldest two on failure.
         """
-        if self.summary_task is None or self.summary_task.done():
-            self.summary_task = asyncio.create_task(self._summarize(messages))
+        if self._summary_task and not self._summary_task.done():
+            return
 
-    async def _summarize(self, messages: T.List[ChatMessage]) -> None:
-        told = "\n".join(message.content for message in messages)
-        ask = [
-            {"role": "system", "content": f"You remember for {self.agent_name}."},
-            {"role": "user", "content": f"{told}\nSummarize this."},
-        ]
-        try:
-            response: T.Any = await asyncio.wait_for(
-                self.client.chat.completions.create(
-                    model=self.config.model, messages=ask
-                ),
-                _LONGEST_SUMMARY_S,
-            )
-            summary = response.choices[0].message.content
-        except Exception as error:  # noqa: BLE001 - as OM1 does
-            logging.error(f"Error summarizing messages: {error}")  # noqa: G004, LOG015
-            del messages[:2]
-        else:
-            messages[:] = [ChatMessage("assistant", f"Previously, {summary}")]
+        def replace(task: asyncio.Task[ChatMessage]) -> None:
+            if not task.cancelled():
+                summary = task.result()
+                is_one = summary.role == "assistant"
+                messages[:] = [summary] if is_one else messages[2:]
+
+        self._summary_task = asyncio.create_task(
+            self.summarize_messages(messages.copy())
+        )
+        self._summary_task.add_done_callback(replace)
 
     @staticmethod
     def update_history() -> T.Callable[[Answering], Answering]:
@@ -129,9 +170,9 @@ class LLMHistoryManager:
                 )
                 if response is not None:
                     told = " | ".join(
-                        _MAP[action.type.lower()].format(action.value)
+                        ACTION_MAP[action.type.lower()].format(action.value)
                         for action in response.actions
-                        if action.type.lower() in _MAP
+                        if action.type.lower() in ACTION_MAP
                     ).replace("****", name)
                     manager.history.append(ChatMessage("user", f"{name} acted: {told}"))
                     if 0 < (manager.config.history_length or 0) < len(manager.history):

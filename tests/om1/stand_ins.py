@@ -83,10 +83,14 @@ SHARED = {
     "uv.lock": LOCK,
     "README.md": "# OM1\n",
     "config/spot.json5": "{}\n",
+    "src/llm/output_model.py": "",
     "src/llm/plugins/__init__.py": "",
     "src/llm/plugins/openai_llm.py": "class OpenAILLM(LLM):\n    pass\n",
     "src/providers/io_provider.py": "",
     "src/providers/llm_history_manager.py": "",
+    "tests/__init__.py": "",
+    "tests/llm/__init__.py": "",
+    "tests/llm/plugins/__init__.py": "",
 }
 OF = {
     "A": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -23,6 +24,16 @@ from tests.om1.stand_ins import PYPROJECT, SUMMARY, commit, contents, git, stand
 HERE = version("reflexarc")
 REQUIREMENT = f"reflexarc[llama,mistral,onboard]>={HERE}; python_version >= '3.11'"
 PLUGINS = [f"src/llm/plugins/{brain.stem}.py" for brain in INSTALLED]
+TESTS = [
+    f"tests/llm/plugins/{name}.py"
+    for name in (
+        "asking",
+        "test_llama_llm",
+        "test_mistral_and_llama",
+        "test_mistral_and_llama_actions",
+        "test_mistral_llm",
+    )
+]
 CONFIGS = [f"config/spot_{name}.json5" for name in ("mistral", "llama", "onboard", "failover")]
 RUFF = Path(sys.executable).with_name("ruff")
 OM1S_RULES = ["--select", "E,F,I,D", "--config", 'lint.pydocstyle.convention="numpy"']
@@ -95,12 +106,12 @@ def test_nothing_is_changed_but_by_insertion(tmp_path: Path, generation: Generat
 
 
 def test_what_is_installed(tmp_path: Path) -> None:
-    """A checkout gets plugins, robots, a page with its entry, names of keys, and a dependency."""
+    """A checkout gets plugins, robots, tests, a page, names of keys, and a dependency."""
     root = stand_in(tmp_path)
     plan = install(root)
     pages = [f"{place}/developing/mistral_and_llama.mdx" for place in ("docs", "mintlify")]
     made = [edit.path for edit in plan.edits if plan.change(edit) == "created"]
-    assert made == [MANIFEST, *PLUGINS, *CONFIGS, *pages]
+    assert made == [MANIFEST, *PLUGINS, *CONFIGS, *TESTS, *pages]
     assert dependencies(root)[-1] == REQUIREMENT
     assert dependencies(root)[:-1] == tomllib.loads(PYPROJECT)["project"]["dependencies"]
     assert (root / pages[0]).read_text().startswith("---\ntitle: Mistral and Llama\n")
@@ -131,8 +142,8 @@ def test_plugins_meet_om1s_standards(tmp_path: Path, generation: Generation, ava
     root = stand_in(tmp_path, generation, avatar=avatar)
     install(root)
     for command in (
-        [RUFF, "check", "--isolated", *OM1S_RULES, *OM1S_EXCEPTIONS, *PLUGINS],
-        [RUFF, "format", "--check", "--isolated", "--line-length", "88", *PLUGINS],
+        [RUFF, "check", "--isolated", *OM1S_RULES, *OM1S_EXCEPTIONS, *PLUGINS, *TESTS],
+        [RUFF, "format", "--check", "--isolated", "--line-length", "88", *PLUGINS, *TESTS],
     ):
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
@@ -191,6 +202,7 @@ def test_a_newer_version_replaces_an_older_one(tmp_path: Path) -> None:
     [
         (PLUGINS[0], "class MistralLLM", "class  MistralLLM"),
         (CONFIGS[2], "sit", "sit down"),
+        (TESTS[0], "each_plugin", "every_plugin"),
         ("pyproject.toml", "reflexarc[llama,mistral,onboard]", "reflexarc[mistral]"),
         ("env.example", "MISTRAL_API_KEY=", "MISTRAL_API_KEY=abc"),
     ],
@@ -356,7 +368,15 @@ def test_a_checkout_without_docs_gets_no_page(tmp_path: Path) -> None:
         (root / name).unlink()
     write(root / "mintlify/docs.json", "{}\n")
     made = {edit.path for edit in install(root).edits}
-    assert made == {MANIFEST, *PLUGINS, *CONFIGS, "pyproject.toml"}
+    assert made == {MANIFEST, *PLUGINS, *CONFIGS, *TESTS, "pyproject.toml"}
+
+
+def test_a_checkout_without_tests_gets_none(tmp_path: Path) -> None:
+    """Where OM1's tests were taken out, as in an image for a robot, ours are not put in."""
+    root = stand_in(tmp_path)
+    shutil.rmtree(root / "tests")
+    install(root)
+    assert not (root / "tests").exists()
 
 
 @pytest.mark.parametrize(

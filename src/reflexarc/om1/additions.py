@@ -12,9 +12,9 @@ from importlib.metadata import version
 from typing import cast
 
 from reflexarc.errors import ConfigError
-from reflexarc.om1.checkout import PLUGINS, Checkout
+from reflexarc.om1.checkout import PLUGINS, TESTS, Checkout
 from reflexarc.om1.examples import BRAINS, render_example
-from reflexarc.om1.plugins import INSTALLED, render
+from reflexarc.om1.plugins import INSTALLED, render, render_tests
 from reflexarc.types import as_object
 
 EXTRAS = "llama,mistral,onboard"
@@ -52,6 +52,8 @@ def created(checkout: Checkout) -> dict[str, bytes]:
         for brain in INSTALLED
     }
     files |= {f"config/{name}.json5": render_example(name, generation) for name in BRAINS}
+    if checkout.tests:
+        files |= {f"{TESTS}/{name}": text for name, text in render_tests(generation).items()}
     for root in _PAGES_ROOTS:
         for suffix in (".mdx", ".md"):
             neighbour = checkout.root / root / f"{_NEIGHBOUR}{suffix}"

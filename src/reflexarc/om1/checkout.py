@@ -17,6 +17,7 @@ from reflexarc.types import as_object
 
 PLUGINS = "src/llm/plugins"
 BASE = "src/llm/__init__.py"
+TESTS = "tests/llm/plugins"
 
 _NEEDED = (
     "pyproject.toml",
@@ -47,12 +48,15 @@ class Checkout:
         What that was read from, for people.
     avatar : bool
         Whether it has an avatar that shows people that the robot thinks.
+    tests : bool
+        Whether it has tests of its plugins.
     """
 
     root: Path
     generation: Generation
     known_by: str
     avatar: bool
+    tests: bool
 
 
 def read_checkout(path: Path) -> Checkout:
@@ -111,7 +115,8 @@ def read_checkout(path: Path) -> Checkout:
             path=str(root / BASE),
         )
     known_by = f"LLM.__init__({', '.join(parameters)}) in {BASE}"
-    return Checkout(root, generation, known_by, (root / _AVATAR).exists())
+    has_tests = (root / TESTS / "__init__.py").exists()
+    return Checkout(root, generation, known_by, (root / _AVATAR).exists(), has_tests)
 
 
 def _project_name(root: Path) -> object:

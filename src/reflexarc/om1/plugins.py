@@ -180,6 +180,34 @@ def render(brain: Brain, generation: Generation, *, avatar: bool = False) -> str
     )
 
 
+def render_tests(generation: Generation) -> dict[str, str]:
+    """The tests of MistralLLM and LlamaLLM that OM1's own suite runs.
+
+    Parameters
+    ----------
+    generation : {"A", "B"}
+        For which contract.
+
+    Returns
+    -------
+    dict of str to str
+        By their file's name below ``tests/llm/plugins``.
+    """
+    return {
+        f"{name}.py": _read(f"tests/{template.format(generation.lower())}.txt")
+        for name, template in _TESTS.items()
+    }
+
+
+# Those without a letter are the same for both contracts.
+_TESTS = {
+    "asking": "asking_{}",
+    "test_llama_llm": "llama",
+    "test_mistral_and_llama": "both",
+    "test_mistral_and_llama_actions": "actions_{}",
+    "test_mistral_llm": "mistral",
+}
+
 _GIVEN = "self, CortexOutputModel, LLMHistoryManager"
 _GIVEN_AVATAR = f"\n            {_GIVEN}, AvatarLLMState\n        "
 _AVATAR_IMPORT = "from providers.avatar_llm_state_provider import AvatarLLMState\n"

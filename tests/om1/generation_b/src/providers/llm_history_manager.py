@@ -2,10 +2,17 @@
 
 import asyncio
 import functools
+import logging
 import typing as T
 from dataclasses import dataclass
 
 from llm import LLMConfig
+
+ACTION_MAP = {
+    "emotion": "**** felt: {}.",
+    "speak": "**** said: {}",
+    "move": "**** performed this motion: {}.",
+}
 
 
 @dataclass
@@ -19,33 +26,65 @@ class ChatMessage:
 class LLMHistoryManager:
     """Past turns; a client that is not OpenAI's own is called in a thread."""
 
-    def __init__(self, config: LLMConfig, client: T.Any):
+    def __init__(
+        self,
+        config: LLMConfig,
+        client: T.Any,
+        system_prompt: str = "You remember for ****.",
+        summary_command: str = "\nSummarize this for ****.",
+    ):
+        name = config.agent_name or ""
         self.client = client
         self.config = config
+        self.agent_name = name
+        self.system_prompt = system_prompt.replace("****", name)
+        self.summary_command = summary_command.replace("****", name)
         self.frame_index = 0
         self.history: T.List[ChatMessage] = []
-        self.summary_task: T.Optional[asyncio.Task] = None
+        self._summary_task: T.Optional[asyncio.Task] = None
 
     def get_messages(self) -> T.List[dict]:
         """Give the past as a plugin is told it."""
         return [{"role": each.role, "content": each.content} for each in self.history]
 
-    async def start_summary_task(self, messages: T.List[ChatMessage]) -> None:
-        """Have the turns there are replaced by their summary, in the background."""
-        self.summary_task = asyncio.create_task(self._summarize(messages))
-
-    async def _summarize(self, messages: T.List[ChatMessage]) -> None:
-        count = len(messages)
-        told = [{"role": each.role, "content": each.content} for each in messages]
-        told.append({"role": "user", "content": "Summarize this."})
+    async def summarize_messages(self, messages: T.List[ChatMessage]) -> ChatMessage:
+        """Have turns summarised by the client, in a thread."""
+        told = "\n".join(message.content for message in messages)
         create = functools.partial(
             self.client.chat.completions.create,
             model=self.config.model or "gpt-4o-mini",
-            messages=told,
+            messages=[
+                {"role": "system", "content": self.system_prompt},
+                {"role": "user", "content": told + self.summary_command},
+            ],
         )
-        response = await asyncio.get_running_loop().run_in_executor(None, create)
+        try:
+            loop = asyncio.get_running_loop()
+            response = await loop.run_in_executor(None, create)
+        except Exception as error:  # noqa: BLE001 - as OM1 does
+            logging.error(f"Error summarizing messages: {error}")  # noqa: G004, LOG015
+            return ChatMessage("system", "Error summarizing state")
         summary = response.choices[0].message.content
-        messages[:count] = [ChatMessage("assistant", f"Previously, {summary}")]
+        return ChatMessage("assistant", f"Previously, {summary}")
+
+    async def start_summary_task(self, messages: T.List[ChatMessage]) -> None:
+        """Have the turns there are replaced by their summary, in the background."""
+        if self._summary_task and not self._summary_task.done():
+            return
+        count = len(messages)
+
+        def replace(task: asyncio.Task) -> None:
+            if not task.cancelled():
+                summary = task.result()
+                if summary.role == "assistant":
+                    messages[:count] = [summary]
+                else:
+                    del messages[:2]
+
+        self._summary_task = asyncio.create_task(
+            self.summarize_messages(messages.copy())
+        )
+        self._summary_task.add_done_callback(replace)
 
     @staticmethod
     def update_history() -> T.Any:
@@ -74,18 +113,22 @@ class LLMHistoryManager:
                     for key, each in record.inputs.items()
                     if each.tick == record.tick_counter
                 )
-                manager.history.append(ChatMessage("user", f"{name} sensed: {sensed}"))
+                manager.history.append(
+                    ChatMessage("user", f"{name} sensed the following: {sensed}")
+                )
                 response = await func(
                     self, prompt, manager.get_messages(), *args, **kwargs
                 )
                 if response is None:
                     manager.history.pop()
                 else:
-                    told = " | ".join(f"{a.type} {a.value}" for a in response.actions)
+                    told = " | ".join(
+                        ACTION_MAP[action.type.lower()].format(action.value)
+                        for action in response.actions
+                        if action.type.lower() in ACTION_MAP
+                    ).replace("****", name)
                     manager.history.append(
-                        ChatMessage(
-                            "assistant", f"**** did: {told}".replace("****", name)
-                        )
+                        ChatMessage("assistant", f"{name} acted: {told}")
                     )
                     if len(manager.history) > manager.config.history_length:
                         await manager.start_summary_task(manager.history)

@@ -1,0 +1,1 @@
+../../../src/reflexarc/om1/templates/tests/actions_a.txt
