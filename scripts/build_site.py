@@ -2,7 +2,7 @@
 
 The pages in docs/ are made for a reader of the repository as well, so they are prepared first:
 links that leave docs/ get a page that shows the file or folder, and the marks in docs/reference/
-become what mkdocstrings makes of a docstring.
+become what mkdocstrings makes of a docstring, to which the tables of names lead.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 
 LANGUAGES = {".json5": "js", ".md": "markdown", ".py": "python", ".toml": "toml"}
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
-DOCSTRING = re.compile(r"^<!-- docstring: (\S+) -->$", re.MULTILINE)
+DOCSTRING = re.compile(r"^<!-- docstring: ([\w.]+)(, made as its base)? -->$", re.MULTILINE)
+NAME = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
 UNSEARCHED = "---\nsearch:\n  exclude: true\n---\n\n"
 FENCE = "~~~~~~~~"
 
@@ -39,14 +40,39 @@ def prepare() -> None:
     shutil.rmtree(PREPARED, ignore_errors=True)
     shutil.copytree(DOCS, PREPARED)
     asked: set[Path] = set()
+    told = told_in(DOCS / "reference")
     for page in [*DOCS.rglob("*.md"), *(ROOT / name for name in BESIDE)]:
         place = place_of(page, asked)
-        text = DOCSTRING.sub(r"::: \1\n", page.read_text())
+        text = with_docstrings(page.read_text(), page, told)
         (PREPARED / place).write_text(with_links(text, page, place, asked))
     for shown in asked:
         page = PREPARED / place_of(shown, asked)
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(page_of(shown))
+
+
+def told_in(folder: Path) -> dict[str, Path]:
+    """Everything that has its text on a page of this folder, by its full name, and the page."""
+    pages = sorted(folder.glob("*.md"))
+    return {name: page for page in pages for name, _ in DOCSTRING.findall(page.read_text())}
+
+
+def with_docstrings(text: str, page: Path, told: dict[str, Path]) -> str:
+    """A page's text with what mkdocstrings reads, and its tables' names with where they lead."""
+
+    def asked(match: re.Match[str]) -> str:
+        options = "    options:\n      show_signature: false\n" if match[2] else ""
+        return f"::: {match[1]}\n{options}"
+
+    def led(match: re.Match[str]) -> str:
+        found = [name for name in told if name.rpartition(".")[2] == match[1]]
+        found.sort(key=lambda name: told[name] != page)  # the nearest first
+        if not found:
+            return match[0]
+        where = told[found[0]]
+        return f"| [`{match[1]}`]({where.name if where != page else ''}#{found[0]}) |"
+
+    return DOCSTRING.sub(asked, NAME.sub(led, text) if page in told.values() else text)
 
 
 def place_of(path: Path, asked: set[Path]) -> str:

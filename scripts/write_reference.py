@@ -208,12 +208,18 @@ PARTS = {  # heading: where it stands in a robot's file, and what it is
     Remembering: ("Its memory", "`memory`; `false` keeps none."),
 }
 
-SEVERAL = {  # page: its title, and the modules on it
-    "python": (
-        "Python: brains, prompts, errors",
-        ("reflexarc", "reflexarc.errors", "reflexarc.guard"),
+ANSWERS = (
+    "Event TextDelta ActionReady ActionRefused AttemptFailed Usage Finished Action "
+    "CortexOutputModel"
+)
+SEVERAL = {  # page: its title, and what is on it: modules, or some names of one
+    "errors": ("Python: errors", ("reflexarc.errors",)),
+    "answers": ("Python: answers, as they come", (f"reflexarc: {ANSWERS}",)),
+    "python": ("Python: brains and prompts", ("reflexarc",)),
+    "resilience": (
+        "Python: resilience, and the robot's rules",
+        ("reflexarc.resilience", "reflexarc.guard"),
     ),
-    "resilience": ("Python: resilience", ("reflexarc.resilience",)),
     "runtime": (
         "Python: the robot's loop and its parts",
         (
@@ -298,21 +304,25 @@ def python(title: str, modules: Iterable[str], shown: set[int]) -> str:
     What is shown already, by its id, is not shown in full again.
     """
     lines = [f"# {title}", WRITTEN]
-    for name in modules:
+    for each in modules:
+        name, _, chosen = each.partition(": ")
         module = import_module(name)
         path = Path(module.__file__ or "").relative_to(ROOT)
         first = inspect.cleandoc(module.__doc__ or "").split("\n\n")[0]
-        names = public_names(name)
+        names = chosen.split() or public_names(name)
         members = {each: getattr(module, each) for each in names}
         rows = [(f"`{each}`", _line_of(member)) for each, member in members.items()]
-        rows += [(f"`{each}`", _prose(text)) for each, text in constants(name)]
+        if not chosen:
+            rows += [(f"`{each}`", _prose(text)) for each, text in constants(name)]
         new = [each for each, member in members.items() if id(member) not in shown]
         shown.update(map(id, members.values()))
         lines += [
             f"## {name}",
             f"{_prose(first)} ([source](../../{path}))",
             _table(["name", ""], rows),
-            "\n".join(f"<!-- docstring: {name}.{each} -->" for each in new),
+            "\n".join(
+                f"<!-- docstring: {name}.{each}{_like_its_base(members[each])} -->" for each in new
+            ),
         ]
     return "\n\n".join(lines) + "\n"
 
@@ -351,6 +361,12 @@ def _told_of(name: str, constant: str) -> str:
         if named and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             return inspect.cleandoc(str(after.value.value)).split("\n\n")[0]
     return ""
+
+
+def _like_its_base(member: object) -> str:
+    """The mark of an error that is made as the one above it is, which is told there."""
+    is_error = isinstance(member, type) and issubclass(member, Exception)
+    return ", made as its base" if is_error and "__init__" not in vars(member) else ""
 
 
 def _whole_robot() -> str:

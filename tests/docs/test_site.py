@@ -11,9 +11,11 @@ import tomllib
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.docs.markdown import ROOT
@@ -22,7 +24,8 @@ BUILDER: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "build_site.py")
 CHROMIUM = shutil.which("chromium")
 WIDE = {"viewport": {"width": 1400, "height": 900}, "color_scheme": "light"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
-LOOKS: Any = (("", WIDE), ("reference/python/", PHONE))
+LOOKS: Any = (("", WIDE), ("performance/", WIDE), ("reference/python/", PHONE))
+RULES = {"runOnly": ["color-contrast", "scrollable-region-focusable"]}
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -48,7 +51,8 @@ def site() -> Iterator[str]:
 
 @pytest.mark.timeout(180)
 def test_it_is_built_strictly_and_asks_this_machine_only(site: str) -> None:
-    """At both widths nothing is wider than the screen, and the search finds a setting."""
+    """At both widths all of it is reached and read, and the search finds a setting."""
+    reached(BUILDER["SITE"] / "reference" / "python" / "index.html")
     if CHROMIUM is None and not os.environ.get("CI"):
         pytest.skip("it is built; no Chromium here to look at it; on Debian: apt install chromium")
     with sync_playwright() as playwright:
@@ -63,11 +67,20 @@ def test_it_is_built_strictly_and_asks_this_machine_only(site: str) -> None:
             page.goto(f"{site}{name}")
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= look["viewport"]["width"], name
+            found = Axe().run(page, options=RULES)
+            assert found.violations_count == 0, found.generate_report()
             searched(page)
             context.close()
             assert [url for url in asked if not url.startswith((site, "data:", "blob:"))] == []
             assert [line for line in complained if line.startswith("error")] == []
         browser.close()
+
+
+def reached(page: Path) -> None:
+    """A name in a table leads to its text, also where that is on another page."""
+    links = re.findall(r'<td><a href="([^"]*)"><code>', page.read_text())
+    assert "#reflexarc.LLM" in links
+    assert "../errors/#reflexarc.errors.ConfigError" in links
 
 
 def searched(page: Page) -> None:
@@ -85,6 +98,15 @@ def test_every_page_is_in_the_navigation() -> None:
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")}
     pages -= {page for page in pages if page.startswith("decisions/0")}
     assert sorted(listed) == sorted(pages | set(BUILDER["BESIDE"]))
+
+
+def test_no_two_pages_have_one_title() -> None:
+    """Nor has a page that of the site: it is what a browser and a search show of it."""
+    settings = tomllib.loads((ROOT / "zensical.toml").read_text())
+    sections = [pages for each in settings["project"]["nav"] for pages in each.values()]
+    titles = [title.casefold() for pages in sections for each in pages for title in each]
+    assert sorted(titles) == sorted(set(titles))
+    assert settings["project"]["site_name"].casefold() not in titles
 
 
 def paths_in(entry: Any) -> Iterator[str]:

@@ -11,9 +11,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from reflexarc.memory import Memory, Tick
+from reflexarc.prompt import Prompt
 from reflexarc.testing import Reply, Server
 
 ROOT = Path(__file__).parent.parent.parent
@@ -77,6 +80,19 @@ def serving(reply: Callable[[int], Reply]) -> Iterator[str]:
     finally:
         stop.set()
         thread.join(10)
+
+
+def remember(path: Path, ticks: int) -> None:
+    """Write a memory of so many ticks; in a thread, since the browser has a loop in this one."""
+
+    async def write() -> None:
+        async with Memory(path, "dot") as memory:
+            for at in range(ticks):
+                await memory.remember(Tick(datetime.now(UTC), Prompt(situation=f"{at}")))
+
+    thread = threading.Thread(target=lambda: asyncio.run(write()))
+    thread.start()
+    thread.join(10)
 
 
 def written(folder: Path, **changed: Any) -> Path:

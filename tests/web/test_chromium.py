@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from reflexarc.testing import Reply
-from tests.web.browser import ROOT, does, running, serving, written
+from tests.web.browser import ROOT, does, remember, running, serving, written
 
 CHROMIUM = shutil.which("chromium")
 WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
@@ -132,10 +133,11 @@ def test_reloading_shows_the_same_again(spot: str, watched: Watched) -> None:
     """The past comes from the robot, not from the page."""
     page = watched.open(spot)
     before = page.locator("#history > li").count()
-    say(page, "dance for me")
-    ended(page, before + 1)
+    for number, text in enumerate(("sit", "dance for me"), before + 1):
+        say(page, text)
+        ended(page, number)
     page.reload()
-    expect(page.locator("#history > li")).to_have_count(before + 1)
+    expect(page.locator("#history > li")).to_have_count(before + 2)
     expect(page.locator("#history > li").first).to_contain_text("dance for me")
     page.locator("#history > li").last.locator("button").first.click()
     expect(page.locator("#live")).to_be_visible()
@@ -257,9 +259,106 @@ def test_a_failover_and_a_switch_are_shown(tmp_path: Path, watched: Watched) -> 
             expect(page.locator("#brain-note")).to_be_empty()
 
 
+def test_a_failure_is_shown_once_and_by_who_has_failed(tmp_path: Path, watched: Watched) -> None:
+    """The only brain has failed: so it says until it answers again, also after a reload."""
+    back = does(("speak", "I am back."))
+    with serving(lambda at: back if at else Reply(status=500)) as up:
+        brain = {"type": "LlamaLLM", "config": {"model": "m", "base_url": up}}
+        with running(written(tmp_path, cortex_llm=brain), tmp_path / "state") as url:
+            page = watched.open(url)
+            member = page.locator("[data-member=LlamaLLM]")
+            expect(member).to_contain_text("standing by")
+            say(page, "sit")
+            ended(page, 1)
+            for _ in range(2):
+                assert rows(page, "error") == []
+                [attempt] = page.locator("#timeline [data-kind=attempt]").all()
+                expect(attempt).to_have_attribute("data-tone", "bad")
+                expect(attempt).to_contain_text("status 500")
+                expect(member).to_have_attribute("data-state", "failed")
+                expect(member).to_contain_text("failed last")
+                expect(page.locator("#sign")).to_have_text("no answer")
+                page.reload()
+                expect(page.locator("#history > li")).to_have_count(1)
+            say(page, "sit")
+            ended(page, 2)
+            expect(member).to_have_attribute("data-state", "closed")
+            expect(member).to_contain_text("answered last")
+            expect(page.locator("#sign")).to_be_empty()
+
+
+def test_rows_are_in_order_of_one_clock(spot: str, watched: Watched) -> None:
+    """What an action was read from comes before it, though the page was given it a little later."""
+    page = watched.open(spot)
+    tick = page.evaluate(
+        """async () => {
+          const { apply, begin } = await import("./tick.js");
+          const { rowsOf } = await import("./rows.js");
+          const tick = begin({ tick: 1, at: "2026-01-01", text: "sit" });
+          const action = { event: "action", type: "move", value: "sit", at_s: 0.008 };
+          const done = { event: "done", provider: "P", first_action_s: 0.008, total_s: 0.0085 };
+          apply(tick, { event: "text", text: "{", at_s: 0.01 });
+          apply(tick, action);
+          apply(tick, { event: "text", text: "}", at_s: 0.011 });
+          apply(tick, { ...done, attempts: [], usage: null });
+          const past = { ...tick, text_from_s: undefined, text_to_s: undefined };
+          const told = (tick) => rowsOf(tick).map(({ kind, at_s, to_s }) => [kind, at_s, to_s]);
+          return { live: told(tick), past: told(past) };
+        }"""
+    )
+    assert tick["live"] == [
+        ["sensed", 0, None],
+        ["prompt", None, None],
+        ["text", 0.008, 0.0085],
+        ["action", 0.008, None],
+        ["done", 0.0085, None],
+    ]
+    assert [kind for kind, *_ in tick["past"]] == [kind for kind, *_ in tick["live"]]
+
+
+@pytest.mark.parametrize("size", [{"width": 1720, "height": 900}, WIDE, PHONE], ids=str)
+def test_a_bubble_has_its_tail(tmp_path: Path, browser: Browser, size: Any) -> None:
+    """A short sentence is wide enough for it to hang on."""
+    brain_says = does(("speak", "Ok."))
+    with serving(lambda _: brain_says) as up:
+        brain = {"type": "LlamaLLM", "config": {"model": "m", "base_url": up}}
+        with running(written(tmp_path, cortex_llm=brain), tmp_path / "state") as url:
+            context = browser.new_context(viewport=size)
+            page = Watched(context.new_page()).open(url)
+            say(page, "hi")
+            expect(page.locator("#bubble")).to_have_text("Ok.")
+            inside = page.evaluate(
+                """() => {
+                  const speech = document.querySelector(".speech");
+                  const bubble = document.getElementById("bubble");
+                  const box = bubble.getBoundingClientRect();
+                  const corner = parseFloat(getComputedStyle(bubble).borderRadius);
+                  const tail = getComputedStyle(speech, "::after");
+                  const { left, width } = speech.getBoundingClientRect();
+                  const middle = left + (width + parseFloat(tail.marginLeft)) / 2;
+                  return box.right - corner - middle - parseFloat(tail.width) / 2;
+                }"""
+            )
+            assert inside >= 0
+            context.close()
+
+
+def test_the_past_is_counted_as_far_as_it_is_shown(tmp_path: Path, watched: Watched) -> None:
+    """The newest of it, until all of it is there."""
+    kept = tmp_path / "dot.sqlite3"
+    remember(kept, 60)
+    robot = written(tmp_path, memory={"path": str(kept)})
+    with running(robot, tmp_path / "state") as url:
+        page = watched.open(url)
+        expect(page.locator("#past-count")).to_have_text("newest 50")
+        page.locator("#older").click()
+        expect(page.locator("#past-count")).to_have_text("60 ticks")
+
+
 def test_refusals_and_unknown_moves_are_shown(tmp_path: Path, watched: Watched) -> None:
     """What the robot may not do, with the reason; a move that nobody has drawn, as words."""
-    answer = does(("move", "fly"), ("move", "polish the brass"), ("move", "walk"))
+    long = "fly " * 60
+    answer = does(("move", long), ("move", "polish the brass"), ("move", "walk"))
     with serving(lambda _: answer) as up:
         brain = {"type": "LlamaLLM", "config": {"model": "m", "base_url": up}}
         never = [{"type": "move", "value": "walk", "while": ["stairs"]}]
@@ -272,6 +371,8 @@ def test_refusals_and_unknown_moves_are_shown(tmp_path: Path, watched: Watched) 
             assert len(refused) == 2
             assert "fly" in refused[0]
             assert "stairs" in refused[1]
+            [chip, *_] = page.locator("#history [data-tone=warn]").all_inner_texts()
+            assert re.fullmatch(r"!\s*fly (fly )+fly… refused", chip)
             expect(page.locator("#robot")).to_have_attribute("data-move", "polish the brass")
             expect(page.locator("#sign")).to_contain_text("polish the brass")
 

@@ -3,7 +3,9 @@
 import { byId, make } from "./dom.js";
 import { post } from "./stream.js";
 
-const STATES = { closed: "standing by", open: "left alone", "half-open": "being tried" };
+const STATES = { closed: "standing by", failed: "failed last", open: "left alone", "half-open": "being tried" };
+const UNDECIDED = new Set(["overtaken", "resting"]); // outcomes that tell nothing of how one does
+const MOST_TRIES = 50; // that are kept
 
 /** The switch `#brain`, and the list `#members` of who is in the chosen brain. */
 export class Brains {
@@ -12,7 +14,7 @@ export class Brains {
     this.note = byId("brain-note");
     this.brains = [];
     this.brain = "";
-    this.answered = null;
+    this.tries = []; // as attempts, oldest first
     this.select.addEventListener("change", () => this.#choose());
   }
 
@@ -23,7 +25,7 @@ export class Brains {
    * @param {boolean} [isNew] whether all that was shown before is void
    */
   show(brains, brain, isNew = false) {
-    if (isNew) this.answered = null;
+    if (isNew) this.tries = [];
     if (isNew || brain === this.brain) this.#say(isNew ? "" : this.note.textContent);
     else this.#say("asked from the next tick on");
     this.brains = brains;
@@ -48,13 +50,13 @@ export class Brains {
   }
 
   /**
-   * Mark who has answered last.
-   * @param {string} provider
-   * @param {string} model
+   * Learn from a tick who has failed, and who has answered.
+   * @param {Object} tick that has ended
    */
-  answer(provider, model) {
-    if (!provider) return;
-    this.answered = { provider, model };
+  learn({ attempts, provider, model }) {
+    const tries = attempts.filter(({ outcome }) => !UNDECIDED.has(outcome));
+    if (provider) tries.push({ provider, model, outcome: "ok" });
+    this.tries = [...this.tries, ...tries].slice(-MOST_TRIES);
     this.#list();
   }
 
@@ -77,21 +79,26 @@ export class Brains {
 
   #list() {
     const members = this.brains.find((each) => each.name === this.brain)?.members ?? [];
-    const last = this.#last(members);
-    byId("members").replaceChildren(...members.map((each) => memberOf(each, each === last, this.isConnected)));
-  }
-
-  /** Who has answered last; a server may call its model otherwise, which matters where two are alike. */
-  #last(members) {
-    const alike = members.filter((each) => each.name === this.answered?.provider);
-    const exact = alike.find((each) => each.model === this.answered.model);
-    return exact ?? (alike.length === 1 ? alike[0] : null);
+    const tries = this.tries.map((each) => ({ member: asked(members, each), isGood: each.outcome === "ok" }));
+    const answered = tries.findLast(({ isGood }) => isGood)?.member;
+    byId("members").replaceChildren(...members.map((member) => {
+      const last = tries.findLast((each) => each.member === member);
+      const isWell = member.state === "closed";
+      const state = isWell && last && !last.isGood ? "failed" : member.state;
+      return itemOf({ ...member, state }, isWell && last?.isGood && member === answered, this.isConnected);
+    }));
   }
 }
 
-function memberOf({ name, model, state }, isLast, isConnected) {
-  const words = isLast && state === "closed" ? "answered last" : STATES[state] ?? state;
-  const data = { "data-member": name, "data-state": isConnected ? state : "", "data-answered": isLast };
+/** Whom a try was at; a server may call its model otherwise, which matters where two are alike. */
+function asked(members, { provider, model }) {
+  const alike = members.filter((each) => each.name === provider);
+  return alike.find((each) => each.model === model) ?? (alike.length === 1 ? alike[0] : null);
+}
+
+function itemOf({ name, model, state }, hasAnswered, isConnected) {
+  const words = hasAnswered ? "answered last" : STATES[state] ?? state;
+  const data = { "data-member": name, "data-state": isConnected ? state : "", "data-answered": Boolean(hasAnswered) };
   return make("li", { class: "member", ...data },
     make("span", { class: "dot", "aria-hidden": "true" }),
     make("span", { class: "member-who" },

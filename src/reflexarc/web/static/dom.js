@@ -67,6 +67,16 @@ export function write(element, text) {
 }
 
 /**
+ * A text that is cut where it is too long.
+ * @param {string} text may have been cut before
+ * @param {number} most characters
+ * @returns {string}
+ */
+export function shortened(text, most) {
+  return text.length > most ? `${text.slice(0, most).replace(/[\s…]+$/, "")}…` : text;
+}
+
+/**
  * A duration for people.
  * @param {?number} seconds
  * @returns {string} such as "0.4 ms", "12 ms", "1.20 s"; empty if unknown

@@ -1,6 +1,6 @@
 /** The list of past ticks, newest first. */
 
-import { arrange, byId, clock, counted, duration, make } from "./dom.js";
+import { arrange, byId, clock, counted, duration, make, shortened } from "./dom.js";
 
 const TONES = { done: "good", refused: "warn", failed: "bad" };
 const SIGNS = { good: "✓", warn: "!", bad: "✕", plain: "" };
@@ -24,16 +24,17 @@ export class History {
    * Show these ticks.
    * @param {Object[]} ticks oldest first
    * @param {?Object} chosen the one that the timeline shows
-   * @param {boolean} hasOlder whether to offer more
+   * @param {{hasOlder: boolean, offers: boolean}} more whether there are older ones, and to offer them
    */
-  show(ticks, chosen, hasOlder) {
+  show(ticks, chosen, { hasOlder, offers }) {
     const items = ticks.toReversed().map((tick) => this.#item(tick));
     arrange(this.list, items);
     this.list.querySelector("[aria-current]")?.removeAttribute("aria-current");
     if (chosen) this.items.get(chosen)?.firstChild.setAttribute("aria-current", "true");
     byId("history-empty").hidden = ticks.length > 0;
-    byId("past-count").textContent = ticks.length ? counted(ticks.length, "tick") : "";
-    byId("older").hidden = !hasOlder;
+    const count = hasOlder ? `newest ${ticks.length}` : counted(ticks.length, "tick");
+    byId("past-count").textContent = ticks.length ? count : "";
+    byId("older").hidden = !offers;
   }
 
   /**
@@ -76,16 +77,15 @@ export class History {
 
 function chipsOf({ actions, more = 0 }) {
   const shown = actions.slice(0, MOST_CHIPS).map(({ value, type, outcome }) => {
-    const words = outcome === "done" ? value : `${value} ${outcome}`;
-    return chip(TONES[outcome], words || type, type);
+    const words = shortened(value || type, LONGEST_CHIP);
+    return chip(TONES[outcome], outcome === "done" ? words : `${words} ${outcome}`, type);
   });
   const left = actions.length - shown.length + more;
   return left ? [...shown, chip("plain", `+${left}`)] : shown;
 }
 
 function chip(tone, words, title = "") {
-  const text = words.length > LONGEST_CHIP ? `${words.slice(0, LONGEST_CHIP)}…` : words;
   return make("span", { class: "chip", "data-tone": tone, title },
     make("span", { class: "chip-sign", "aria-hidden": "true" }, SIGNS[tone]),
-    make("span", { dir: "auto" }, text));
+    make("span", { dir: "auto" }, words));
 }

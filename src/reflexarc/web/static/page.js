@@ -28,7 +28,7 @@ let robot = { name: "robot", speech: null, actions: [] };
 let ticks = []; // that have ended, oldest first
 let current = null; // under way, or the last one
 let chosen = null; // to be shown; none is the current one
-let hasOlder = false;
+let hasOlder = false; // than these
 let isLoading = false; // older ones
 
 const HANDLERS = {
@@ -87,10 +87,9 @@ function greet(event) {
     if (!current.running) keepCurrent();
   }
   const last = current ?? ticks.at(-1);
-  const answered = ticks.findLast((each) => each.provider);
-  if (answered) brains.answer(answered.provider, answered.model);
+  for (const each of ticks) brains.learn(each);
   stage.reset(robot);
-  if (last) stage.settle(last.actions);
+  if (last) stage.settle(last);
   show();
 }
 
@@ -108,8 +107,8 @@ function advance(event) {
   apply(current, event);
   if (wasRunning && !current.running) {
     keepCurrent();
-    brains.answer(current.provider, current.model);
-    stage.end(current.actions);
+    brains.learn(current);
+    stage.end(current);
     byId("telling").textContent = told(current, robot);
   } else if (!current.running) {
     history.update(current);
@@ -131,9 +130,14 @@ function keepCurrent() {
   current.running = false;
   const isIt = ({ id, at }) => (id !== null && id === current.id) || at === current.at;
   current.id ??= ticks.find(isIt)?.id ?? null;
-  ticks = [...ticks.filter((tick) => !isIt(tick)), current].slice(-MOST_TICKS);
+  keep([...ticks.filter((tick) => !isIt(tick)), current]);
   const forgotten = ticks.at(-1 - MOST_PROMPTS);
   if (forgotten) forgotten.prompt = null;
+}
+
+function keep(all) {
+  hasOlder ||= all.length > MOST_TICKS;
+  ticks = all.slice(-MOST_TICKS);
 }
 
 function choose(tick) {
@@ -150,7 +154,7 @@ function chooseAndShow(tick) {
 function show() {
   const shown = chosen ?? current ?? ticks.at(-1) ?? null;
   timeline.show(shown, chosen === null);
-  history.show(ticks, shown, hasOlder && ticks.length < MOST_TICKS && ticks[0]?.id != null);
+  history.show(ticks, shown, { hasOlder, offers: hasOlder && ticks.length < MOST_TICKS && ticks[0]?.id != null });
 }
 
 async function loadOlder() {
@@ -160,8 +164,8 @@ async function loadOlder() {
     const before = ticks[0].id;
     const { ticks: older } = await get(`ticks?before=${encodeURIComponent(before)}`);
     if (ticks[0]?.id !== before) return; // there was a hello meanwhile
-    ticks = [...older.map(recalled), ...ticks].slice(-MOST_TICKS);
-    hasOlder = older.length >= PAGE_OF_TICKS && ticks.length < MOST_TICKS;
+    hasOlder = older.length >= PAGE_OF_TICKS;
+    keep([...older.map(recalled), ...ticks]);
     const shown = byId("history").children.length;
     show();
     byId("history").children[shown]?.firstChild.focus();

@@ -35,9 +35,12 @@ const OUTCOMES = {
  * @returns {Row[]}
  */
 export function rowsOf(tick) {
-  const timed = [...attemptRows(tick), ...actionRows(tick), ...textRows(tick)];
-  const asked_s = Math.max(0, ...attemptRows(tick).map((row) => row.at_s));
-  const order = (row) => row.at_s ?? (row.kind === "text" ? asked_s : Infinity); // memory has no time of it
+  const attempts = attemptRows(tick);
+  const actions = actionRows(tick);
+  const timed = [...attempts, ...textRows(tick), ...actions]; // of the same time: an action is read from a text
+  const asked_s = Math.max(0, ...attempts.map((row) => row.at_s));
+  const wrote_s = Math.min(asked_s, ...actions.map((row) => row.at_s ?? Infinity)); // memory has no time of it
+  const order = (row) => row.at_s ?? (row.kind === "text" ? wrote_s : Infinity);
   timed.sort((one, other) => order(one) - order(other));
   return [...sensedRows(tick), promptRow(tick), ...timed, ...endRows(tick)];
 }
@@ -73,7 +76,7 @@ function exampleText({ sensed, actions }) {
   return `${sensed}\n  → ${actions.map((each) => `${each.type} ${each.value}`).join(" · ")}`;
 }
 
-function attemptRows({ attempts }) {
+function attemptRows({ attempts, error }) {
   const rows = [];
   let asked_s = 0; // where it is not known when one ended: they came one after the other
   attempts.forEach((attempt, index) => {
@@ -81,11 +84,12 @@ function attemptRows({ attempts }) {
     if (outcome === "ok") return;
     asked_s = attempt.at_s ?? asked_s + elapsed_s;
     const isOvertaken = outcome === "overtaken";
+    const isEnd = next === IDLE || (index === attempts.length - 1 && isSame(attempt, error));
     const who = [provider, model].filter(Boolean).join(" ");
     rows.push({
       key: `attempt${index}`,
       kind: "attempt",
-      tone: isOvertaken ? "plain" : next === IDLE ? "bad" : "warn",
+      tone: isOvertaken ? "plain" : isEnd ? "bad" : "warn",
       title: isOvertaken ? `${who} was overtaken` : outcome === "resting" ? `${who} was not asked:` : `${who} failed:`,
       value: isOvertaken ? "" : outcome.replaceAll("_", " "),
       note: [message, nextText(provider, next)].filter(Boolean).join("\n"),
@@ -94,6 +98,11 @@ function attemptRows({ attempts }) {
     });
   });
   return rows;
+}
+
+/** Whether the error that a tick ended with tells no more than this attempt. */
+function isSame(attempt, error) {
+  return attempt?.outcome === error?.kind && attempt?.message === error?.message;
 }
 
 function nextText(provider, next) {
@@ -125,11 +134,12 @@ function textRows({ text, pieces, text_from_s, text_to_s }) {
 }
 
 function endRows(tick) {
-  const { error, reason, running, total_s, provider } = tick;
+  const { attempts, error, reason, running, total_s, provider } = tick;
   const rows = [];
-  if (error) {
+  if (error && !isSame(attempts.at(-1), error)) {
     const value = error.kind.replaceAll("_", " ");
-    rows.push({ key: "error", kind: "error", tone: "bad", title: "Error", value, note: error.message });
+    const at_s = running || provider ? undefined : total_s; // else it was not the end
+    rows.push({ key: "error", kind: "error", tone: "bad", title: "Error", value, note: error.message, at_s });
   }
   if (reason) {
     const [kind, ...words] = reason.split(": ");

@@ -1,6 +1,6 @@
 /** The stage: the robot performs what it was told, says it, and a sign names it. */
 
-import { byId } from "./dom.js";
+import { byId, shortened } from "./dom.js";
 import { isFeeling } from "./faces.js";
 import { Robot } from "./robot.js";
 
@@ -30,19 +30,18 @@ export class Stage {
 
   /** A tick begins: what was said and done before is past. */
   begin() {
+    if (this.whyNot) this.#showSign("", true);
     this.robot.interrupt();
     this.bubble.classList.add("stale");
   }
 
   /**
-   * A tick has ended: who has not spoken in it is silent, and what was refused instead of a move is told.
-   * @param {Array<{type: string, value: string, outcome: string}>} actions
+   * A tick has ended: who has not spoken in it is silent, and why there was no move is told.
+   * @param {Object} tick
    */
-  end(actions) {
+  end(tick) {
     if (this.bubble.classList.contains("stale")) this.bubble.hidden = true;
-    const moves = actions.filter(({ type }) => type !== this.speech && !isFeeling(type));
-    const refused = moves.find(({ outcome }) => outcome === "refused");
-    if (refused && moves.every(({ outcome }) => outcome !== "done")) this.#showSign(`${refused.value}: refused`, false);
+    this.#tellWhyNot(tick);
   }
 
   /**
@@ -61,17 +60,26 @@ export class Stage {
    */
   fail({ value }) {
     this.robot.skip(value);
-    this.#showSign(`${value}: not performed`, false);
+    this.#showSign(value, false, "not performed");
   }
 
   /**
-   * Stand there as after these actions, without performing them.
-   * @param {Array<{type: string, value: string, outcome?: string}>} actions
+   * Stand there as after this tick, without performing it.
+   * @param {Object} tick
    */
-  settle(actions) {
-    for (const action of actions) if ((action.outcome ?? "done") === "done") this.act(action);
+  settle(tick) {
+    for (const action of tick.actions) if (action.outcome === "done") this.act(action);
     this.robot.hurry();
     this.bubble.classList.add("stale");
+    if (!tick.running) this.#tellWhyNot(tick);
+  }
+
+  #tellWhyNot({ actions, error }) {
+    const moves = actions.filter(({ type }) => type !== this.speech && !isFeeling(type));
+    if (moves.some(({ outcome }) => outcome === "done")) return;
+    const refused = moves.find(({ outcome }) => outcome === "refused");
+    if (refused) this.#showSign(refused.value, false, "refused");
+    else if (error && !actions.length) this.#showSign("", false, "no answer");
   }
 
   #speak(text) {
@@ -93,8 +101,9 @@ export class Stage {
     this.robot.move(value, isNamedMove ? value : `${type}: ${value}`, isNamedMove || isChoice);
   }
 
-  #showSign(words, isKnown) {
-    this.sign.textContent = words.length > LONGEST_SIGN ? `${words.slice(0, LONGEST_SIGN)}…` : words;
+  #showSign(words, isKnown, whyNot = "") {
+    this.whyNot = whyNot; // of the tick under way, or the last one
+    this.sign.textContent = [shortened(words, LONGEST_SIGN), whyNot].filter(Boolean).join(": ");
     this.sign.classList.toggle("unknown", !isKnown);
   }
 }

@@ -78,12 +78,15 @@ export function apply(tick, event) {
       tick.text_to_s = event.at_s;
       break;
     case "action":
+      wroteBefore(tick, event.at_s);
       keep(tick, event, "done");
       break;
     case "refused":
+      wroteBefore(tick, event.at_s);
       keep(tick, event, "refused");
       break;
     case "attempt":
+      wroteBefore(tick, event.at_s);
       tick.attempts.push(event);
       break;
     case "done":
@@ -99,6 +102,16 @@ function clipped(text) {
   return text.length > LONGEST_TEXT ? text.slice(0, LONGEST_TEXT) : text;
 }
 
+/**
+ * What was written before something, was written no later. A piece of text has the time when the
+ * page was given it, all else that of the call, which is when it was read: a little earlier.
+ */
+function wroteBefore(tick, at_s) {
+  if (tick.text_from_s === null) return;
+  tick.text_from_s = Math.min(tick.text_from_s, at_s);
+  tick.text_to_s = Math.min(tick.text_to_s, at_s);
+}
+
 function keep(tick, { type, value, at_s, reason = "" }, outcome) {
   if (tick.actions.length < MOST_ACTIONS) {
     tick.actions.push({ type, value: clipped(value), at_s, outcome, reason });
@@ -110,6 +123,7 @@ function keep(tick, { type, value, at_s, reason = "" }, outcome) {
 function finish(tick, event) {
   const { provider, model, first_action_s, total_s, usage, reason = "" } = event;
   const attempts = inTime(event.attempts, tick.attempts);
+  wroteBefore(tick, total_s);
   Object.assign(tick, { provider, model, first_action_s, total_s, usage, reason, attempts });
   tick.running = false;
 }
@@ -121,7 +135,7 @@ function inTime(all = [], watched) {
   return all.map((attempt) => watched.find((each) => isSame(each, attempt)) ?? attempt);
 }
 
-function fail(tick, { kind, message, attempts, action }) {
+function fail(tick, { kind, message, attempts, action, at_s }) {
   if (kind === "actuator" && action) {
     const { type, value } = action;
     const isIt = (each) => each.type === type && each.value === value && each.outcome === "done";
@@ -134,7 +148,7 @@ function fail(tick, { kind, message, attempts, action }) {
   tick.error = { kind, message };
   if (kind === "actuator") return; // the model goes on
   tick.attempts = inTime(attempts, tick.attempts);
-  tick.total_s ||= lastMoment(tick);
+  tick.total_s ||= at_s ?? lastMoment(tick);
   tick.running = false;
 }
 
