@@ -71,7 +71,7 @@ def decode(
 
 def json_actions() -> JsonActions:
     """A decoder of JSON that knows the robot's vocabulary."""
-    return JsonActions(ROBOT.judge)
+    return JsonActions(ROBOT.judge, ROBOT.specs)
 
 
 def line_actions() -> LineActions:
@@ -632,6 +632,84 @@ def test_calls_that_arrive_side_by_side_are_kept_apart() -> None:
     assert decode(json_actions(), [*mixed, *rest]).actions == [CALLS[1][2], CALLS[0][2]]
 
 
+MOVE = '{"action":"sit"}'
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [*openai(0, "move", ['{"action":', '"sit"}']), ToolCallDelta("move", MOVE, 0, "call_0")],
+        [*openai(0, "move", [MOVE]), *[ToolCallDelta("", MOVE, 0)] * 2],
+        [*no_ids(0, "move", [MOVE]), ToolCallDelta("move", '{ "action": "sit" }', 0)],
+        [*openai(0, "answer", [SIT_TEXT]), ToolCallDelta("", SIT_TEXT, 0)],
+        [*openai(0, "answer", [SIT_TEXT]), ToolCallDelta("", SIT_TEXT.replace(" ", "\n"), 0)],
+    ],
+    ids=["at-the-end", "with-each-piece", "in-other-spaces", "a-list", "a-list-in-other-spaces"],
+)
+def test_arguments_that_are_sent_again_are_one_action(pieces: list[ToolCallDelta]) -> None:
+    """A server that repeats a call's arguments does not have the robot do them twice."""
+    assert decode(json_actions(), pieces) == Outcome([SIT], None)
+
+
+def test_a_list_that_grows_in_one_call_gives_each_action_once() -> None:
+    """All so far, sent again with one more."""
+    both = SIT_TEXT.replace("]", ',{"type":"emotion","value":"happy"}]')
+    pieces = [*openai(0, "answer", [SIT_TEXT]), ToolCallDelta("", both, 0)]
+    assert decode(json_actions(), pieces) == Outcome([SIT, HAPPY], None)
+
+
+def test_two_objects_in_one_call_are_two_actions() -> None:
+    """Only what is sent again is left out."""
+    pieces = openai(0, "speak", ['{"action":"Hi."}{"action":"Ho."}{"action":"Hi."}'])
+    said = [action.value for action in decode(json_actions(), pieces).actions]
+    assert said == ["Hi.", "Ho.", "Hi."]
+
+
+GAMES = Vocabulary(
+    [
+        ActionSpec("stop", None, parameters={"type": "object", "properties": {}}),
+        ActionSpec("move", ("sit",)),
+        ActionSpec(
+            "plan",
+            None,
+            parameters={
+                "type": "object",
+                "properties": {"actions": {"type": "array", "items": {"type": "object"}}},
+                "required": ["actions"],
+            },
+        ),
+    ]
+)
+
+
+@pytest.mark.parametrize("index", [None, 0])
+@pytest.mark.parametrize("id_", [None, ""])
+def test_a_call_without_arguments_does_not_swallow_the_next(
+    index: int | None, id_: str | None
+) -> None:
+    """Where neither id nor index tells calls apart, the name of a tool begins another one."""
+    pieces = [
+        ToolCallDelta(name, arguments, index, id_)
+        for name, arguments in (
+            ("stop", ""),
+            ("move", ""),
+            ("", MOVE),
+            ("stop", "{}"),
+            ("move", MOVE),
+        )
+    ]
+    done = decode(JsonActions(GAMES.judge, GAMES.specs), pieces).actions
+    assert sorted(action.type for action in done) == ["move", "move", "stop", "stop"]
+
+
+def test_a_tools_own_list_of_actions_is_its_argument() -> None:
+    """A parameter that happens to be named so is not taken for the robot's actions."""
+    arguments = '{"actions": [{"type": "move", "value": "sit"}]}'
+    pieces = openai(0, "plan", list(arguments))
+    done = decode(JsonActions(GAMES.judge, GAMES.specs), pieces).actions
+    assert done == [Action(type="plan", value=arguments)]
+
+
 HELLO_CALL = Action(type="speak", value="Hello!")
 
 
@@ -727,6 +805,65 @@ def test_prose_before_a_tool_call_is_no_answer() -> None:
     """Text without an action leaves the answer to the calls."""
     pieces = ["I will [] sit {now}. ", *openai(0, "move", ['{"action":"sit"}'])]
     assert decode(json_actions(), pieces) == Outcome([SIT], None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Plan:\n- [ ] sit down\n- [ ] say hello",
+        "I see [] so I sit.",
+        "[] nothing to do",
+        "{} []",
+        "[[]]",
+        "```json\n[]\n``` That is all.",
+    ],
+)
+def test_a_bracket_in_prose_is_not_nothing_to_do(text: str) -> None:
+    """An empty list without a name is an answer only where it is all of it."""
+    for pieces in ([text], text):
+        decoder = json_actions()
+        outcome = decode(decoder, pieces)
+        assert outcome.error is not None
+        assert outcome.error[0] is BadOutputError
+        assert decoder.is_formless
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        " [ ]\n",
+        "```json\n[]\n```",
+        "```\n[ ]\n```",
+        "<think>a [ ] b</think>[]",
+        "a</think>[]",
+    ],
+)
+def test_an_empty_list_alone_is_nothing_to_do(text: str) -> None:
+    """Whatever fences and thoughts are around it."""
+    for pieces in ([text], text):
+        assert decode(json_actions(), pieces) == Outcome([], None)
+
+
+@pytest.mark.parametrize("make", [json_actions, lambda: WholeAnswer(Plan)])
+@pytest.mark.parametrize(
+    ("text", "is_out"),
+    [
+        (f"The {SIT_TEXT} would hurt.\n</think>\n{SIT_TEXT}", True),
+        (f"Well.</thinking>{SIT_TEXT}", True),
+        (f"<think>Well.</think>{SIT_TEXT}", False),
+        ('{"actions":[{"type":"speak","value":"</think>"}]}', False),
+        ("", False),
+    ],
+)
+def test_a_thought_without_its_beginning_is_noticed(
+    make: Callable[[], Decoder], text: str, *, is_out: bool
+) -> None:
+    """Some templates begin it in the prompt, and then its end alone is in the answer."""
+    for pieces in ([text], text):
+        decoder = make()
+        decode(decoder, pieces)
+        assert decoder.thinks_aloud is is_out
 
 
 # --- the answer ---------------------------------------------------------------------------------
@@ -860,6 +997,33 @@ def test_a_whole_answer_may_come_as_a_tool_call(arguments: str | dict[str, Any])
     decoder = WholeAnswer(Plan)
     assert decode(decoder, ["Sure. ", ToolCallDelta("answer", arguments)]).error is None
     assert decoder.answer(Plan) == THE_PLAN
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [ToolCallDelta("answer", json.dumps(PLAN), 0, "a")],
+        [
+            *(ToolCallDelta("answer", PLAN[:9], index, f"id{index}") for index in (0, 1)),
+            *(ToolCallDelta("", PLAN[9:], index) for index in (0, 1)),
+        ],
+    ],
+    ids=["encoded-twice", "side-by-side"],
+)
+def test_a_whole_answer_is_read_like_any_tool_call(deltas: list[ToolCallDelta]) -> None:
+    """Arguments may be encoded twice, and two calls may alternate."""
+    decoder = WholeAnswer(Plan)
+    assert decode(decoder, deltas).error is None
+    assert decoder.answer(Plan) == THE_PLAN
+
+
+def test_a_whole_answer_that_calls_in_vain_is_not_called_empty() -> None:
+    """The error does not say that nothing came."""
+    outcome = decode(WholeAnswer(Plan), [ToolCallDelta("answer", "[1]")])
+    assert outcome.error == (
+        BadOutputError,
+        "the answer does not fit Plan (no JSON object); it has no text",
+    )
 
 
 @pytest.mark.parametrize("as_call", [False, True], ids=["text", "call"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,19 @@ async def test_getting_ready_is_part_of_the_time() -> None:
     assert (answer.kind, answer.ready_s, answer.total_s) == ("timeout", None, None)
     assert "not ready" in (answer.message or "")
     assert llm.closed == 1
+
+
+@pytest.mark.parametrize("waited_s", [0.05, 5.0])
+async def test_a_server_out_of_reach_was_never_ready(
+    waited_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no connection is made, no time is told after which it was ready, and no slow model."""
+    monkeypatch.setattr("reflexarc.providers.provider.WAITED_S", waited_s)
+    with socket.create_server(("127.0.0.1", 0)) as waiting:  # and nobody answers TLS's hello
+        base_url = f"https://127.0.0.1:{waiting.getsockname()[1]}/v1"
+        [answer] = await asked(robot(**llama(base_url, timeout=0.3)))
+    assert (answer.ok, answer.kind, answer.ready_s) == (False, "connection", None)
+    assert f"no connection to {base_url} within timeout = 0.3 s; check" in (answer.message or "")
 
 
 async def test_cancelling_closes() -> None:

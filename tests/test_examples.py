@@ -18,10 +18,12 @@ import pytest
 
 from reflexarc import Action, RobotConfig
 from reflexarc.errors import ServerError
+from reflexarc.om1.edits import apply
+from reflexarc.om1.install import plan_install
 from reflexarc.testing import Reply, ScriptedLLM, Server, Turn, run_virtual
 from reflexarc.testing.server import Received
 from reflexarc.types import ToolCallDelta
-from tests.om1.stand_ins import stand_in, write
+from tests.om1.stand_ins import contents, stand_in, write
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 DEMO = EXAMPLES / "demo.py"
@@ -60,7 +62,10 @@ async def test_it_runs_with_no_key_and_no_server() -> None:
         assert f"{name}LLM: {missing}, so it talks to smollm2-135m-instruct on this machine" in told
     assert "-> move: " in told
     assert 'set_light({"room":' in told
-    assert "LlamaLLM, shown 6 turns" in told
+    assert "I'm Spot" in told
+    assert re.search(r"What is my name\? +MistralLLM, shown 2 turns: .*Ann", told)
+    assert re.search(r"what do I have\? +LlamaLLM, shown 6 turns: .*Ann", told)
+    assert "as it was said" in told
     assert "MistralLLM failed (connection); LlamaLLM is asked" in told
     assert "answered by LlamaLLM" in told
 
@@ -71,6 +76,11 @@ async def test_it_takes_the_servers_it_is_named() -> None:
     def answer(request: Received) -> Reply:
         if "tools" in request.json:
             return Reply.stream(KITCHEN)
+        told = [turn["content"] for turn in request.json["messages"]]
+        if "What is my name" in told[-1]:
+            return Reply.stream(
+                " and ".join(re.findall(r"says: (?:My|I) .* (\w+)\.", "\n".join(told)))
+            )
         return Reply.stream(SIT)
 
     async with Server(route=answer) as mistral, Server(route=answer) as llama:
@@ -81,6 +91,9 @@ async def test_it_takes_the_servers_it_is_named() -> None:
             LLAMA_MODEL="llama3.2",
         )
     assert "on this machine" not in told
+    assert re.search(r"What is my name\? +MistralLLM, shown 2 turns: Ann\n", told)
+    assert re.search(r"what do I have\? +LlamaLLM, shown 6 turns: Ann and ball\n", told)
+    assert "as it was said" not in told
     assert 'set_light({"room": "kitchen", "colour": "red"})' in told
     asked = [request.json for request in mistral.requests]
     assert {each["model"] for each in asked} == {"small"}
@@ -282,12 +295,18 @@ web.run_app(app, host="127.0.0.1", port=PORT, print=None)
 """
 
 
-async def test_om1_is_talked_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_installed", [False, True])
+async def test_om1_is_talked_to(tmp_path: Path, *, is_installed: bool) -> None:
     """A stand-in for OM1's run.py starts with the plugins and without its drivers, and hears."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     checkout = stand_in(tmp_path / "OM1")
     write(checkout / "src" / "run.py", RUN.replace("PORT", str(port)))
+    write(checkout / ".venv/large", "not to be copied")
+    if is_installed:
+        plan = await asyncio.to_thread(plan_install, checkout)
+        await asyncio.to_thread(apply, plan.root, plan.edits)
+    before = contents(checkout)
     environ = {
         "OM1_MOCK_INPUT": f"ws://127.0.0.1:{port}",
         "OM1_PYTHON": sys.executable,
@@ -297,4 +316,4 @@ async def test_om1_is_talked_to(tmp_path: Path) -> None:
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     assert out.decode().count("OM1 does: spot_onboard please sit") == 2
-    assert not (checkout / "src/llm/plugins/onboard_llm.py").exists(), "the checkout stays as it is"
+    assert contents(checkout) == before, "the checkout stays as it is"

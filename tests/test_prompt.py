@@ -21,6 +21,7 @@ from reflexarc.prompt import (
     written,
 )
 from reflexarc.specs import ActionSpec
+from reflexarc.testing import ScriptedLLM
 from reflexarc.types import Action, CortexOutputModel, Message, ToolCall
 from reflexarc.vocabulary import Vocabulary
 
@@ -249,3 +250,36 @@ def test_actions_are_written_compactly() -> None:
         '{"actions":[{"type":"speak","value":"é \\"x\\""}]}'
     )
     assert written([]) == '{"actions":[]}'
+
+
+@pytest.mark.parametrize(
+    ("prompt", "messages", "words"),
+    [
+        (None, None, r"a text or a Prompt, not of type NoneType; write .* ask\(text, messages\)"),
+        ([{"role": "user", "content": "sit"}], None, "not of type list"),
+        (Prompt, None, "not Prompt; write"),
+        ("sit!", ["a"], 'mapping, not of type str; write \\[{"role"'),
+        ("sit!", {"role": "user", "content": "a"}, "mapping, not of type str"),
+        ("sit!", 5, "sequence, not of type int"),
+    ],
+)
+async def test_what_is_no_prompt_is_told(prompt: Any, messages: Any, words: str) -> None:
+    """Whatever is handed to a question in the place of a prompt is refused with what to write."""
+    for asking in (ScriptedLLM[Any]().ask, ScriptedLLM[Any]().write):
+        with pytest.raises(ConfigError, match=words):
+            await asking(prompt, messages)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"situation": None}, "must be text, not of type NoneType"),
+        ({"system": 5}, "must be text, not of type int"),
+        ({"history": [{"role": "user"}]}, r"Message, not of type dict; write .* messages\)"),
+        ({"actions": ("move",)}, "a Vocabulary, not of type tuple; write Vocabulary.load"),
+    ],
+)
+def test_a_prompt_is_made_of_the_right_things(given: dict[str, Any], words: str) -> None:
+    """A slip in a prompt is told where it is made."""
+    with pytest.raises(ConfigError, match=words):
+        Prompt(**given)

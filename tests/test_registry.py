@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from reflexarc import load_llm
-from reflexarc.config import LLMConfig
+from reflexarc.config import LLMConfig, RobotConfig
 from reflexarc.errors import ConfigError
 from reflexarc.llm import LLM
 from reflexarc.registry import GROUP, PROVIDERS
@@ -153,6 +153,46 @@ def test_actions_need_a_place_in_the_output_model() -> None:
     with pytest.raises(ConfigError, match="Mood has no field 'actions'"):
         load_llm(config, actions=DOG, output_model=Mood, environ={})
     assert load_llm(config, output_model=Mood, environ={}).name == "LlamaLLM"
+
+
+def test_a_robots_actions_are_taken_as_they_are() -> None:
+    """What a file of OM1's names makes the vocabulary, without another step."""
+    robot = RobotConfig.model_validate(
+        {
+            "name": "dot",
+            "hertz": 1,
+            "cortex_llm": {"type": "LlamaLLM", "config": {"base_url": "http://a", "model": "m"}},
+            "agent_actions": [{"name": "move", "llm_label": "move"}],
+        }
+    )
+    llm: Any = load_llm(robot.cortex_llm, actions=robot.agent_actions, environ={})
+    assert llm.vocabulary == Vocabulary.from_actions(robot.agent_actions)
+
+
+LLAMA = LLMConfig(type="LlamaLLM", base_url="http://127.0.0.1:8080", model="m")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"config": {"type": "OnboardLLM"}},
+            r"LLMConfig, not of type dict; write LLMConfig\(type=",
+        ),
+        ({"config": "OnboardLLM"}, "not of type str"),
+        ({"config": LLMConfig}, "not LLMConfig; write"),
+        ({"actions": ["drive"]}, "AgentAction, not of type str; write Vocabulary.load"),
+        ({"actions": [{"name": "move"}]}, "not of type dict"),
+        ({"actions": "spot.json5"}, "not of type str"),
+        ({"actions": 5}, "not of type int"),
+        ({"output_model": dict}, "BaseModel; write one"),
+        ({"output_model": DOG}, "BaseModel; write one"),
+    ],
+)
+def test_a_wrong_argument_is_told_at_once(given: dict[str, Any], words: str) -> None:
+    """What has another type is refused with what to write, not met at the first question."""
+    with pytest.raises(ConfigError, match=words):
+        load_llm(**{"config": LLAMA, "environ": {}, **given})
 
 
 # --- keys go nowhere else -----------------------------------------------------------------------

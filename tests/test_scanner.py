@@ -241,10 +241,10 @@ def test_a_long_answer_is_not_kept() -> None:
     ("before", "unit", "after", "values", "limit"),
     [
         pytest.param('{"a":"', "aaaa", '"}', 2, 2**18, id="one-long-value"),
-        pytest.param("", "Sure. ", "", 0, 100, id="prose"),
+        pytest.param("", "Sure. ", "", 0, 120, id="prose"),
         pytest.param("<think>", "Hm. ", f"</think>{SIT}", 2, 100, id="one-long-thought"),
         pytest.param("", "<think>", "", 0, 100, id="thoughts-that-never-end"),
-        pytest.param("", "<th", "", 0, 100, id="tags-that-are-none"),
+        pytest.param("", "<th", "", 0, 120, id="tags-that-are-none"),
         pytest.param("", "[TOOL_CALLS]a[ARGS]", "", 0, 200, id="calls-that-never-begin"),
         pytest.param('{"a":"', "\\n", '"}', 2, 2**18, id="escapes"),
     ],

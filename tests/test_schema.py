@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field, create_model
+from pydantic import AliasChoices, AliasPath, BaseModel, Field, create_model
 
 from reflexarc.errors import BadOutputError
 from reflexarc.schema import WholeAnswer, model_instructions, strict_schema
@@ -150,3 +150,35 @@ def test_an_object_without_any_field_asked_for_is_no_answer(text: str) -> None:
 def test_a_tool_is_asked_for_in_words() -> None:
     """Who is to call a tool is not told to write an object and nothing else."""
     assert "calling the tool answer" in model_instructions(strict_schema(Owner), "tools")
+
+
+class Aliased(BaseModel):
+    """Fields by other names."""
+
+    x: int = Field(0, validation_alias="speed")
+    y: int = Field(0, validation_alias=AliasChoices("turn", AliasPath("turns", 0)))
+    z: int = Field(0, alias="height")
+
+
+class Tree(BaseModel):
+    """A model whose schema is a reference to itself."""
+
+    kids: list[Tree] = Field(validation_alias="children")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ('{"speed":3}', Aliased(speed=3)),
+        ('{"turn":3}', Aliased(turn=3)),
+        ('{"turns":[3]}', Aliased(turns=[3])),
+        ('{"height":3}', Aliased(height=3)),
+        ('{"children":[{"children":[]}]}', Tree(children=[Tree(children=[])])),
+    ],
+)
+def test_a_field_is_found_by_its_alias(text: str, answer: BaseModel) -> None:
+    """The schema asks for the alias, so that is what the model writes."""
+    decoder = WholeAnswer(type(answer))
+    decoder.feed(TextDelta(text))
+    decoder.close("finished")
+    assert decoder.answer(type(answer)) == answer

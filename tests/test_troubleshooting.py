@@ -105,6 +105,20 @@ def asked(*replies: Reply, times: int = 1, **settings: Any) -> Provoke:
     return lambda _: asyncio.run(ask())
 
 
+def out_of_reach(_: Path) -> str:
+    """What is said of a server without TLS that waits for more than TLS's hello."""
+    with socket.create_server(("127.0.0.1", 0)) as waiting:
+        base_url = f"https://127.0.0.1:{waiting.getsockname()[1]}"
+        fields = {"type": "LlamaLLM", "model": "m", "base_url": base_url, "timeout": 0.2}
+        llm = load_llm(LLMConfig.model_validate(fields), actions=DOG, environ={})
+        return asyncio.run(told(llm, ["sit!"]))
+
+
+def of_nothing(_: Path) -> str:
+    """What is said where a program asks for actions without saying which there are."""
+    return asyncio.run(told(load_llm(LLMConfig(type="OnboardLLM"), environ={}), ["sit!"]))
+
+
 def alone(make: Callable[[LLM[Any]], LLM[Any]], times: int = 1) -> Provoke:
     """What is said around a brain that always fails."""
     failing = Turn(failure=ConnectError("gone"))
@@ -341,6 +355,7 @@ PROVOKED: Mapping[str, Provoke] = {
         "mistralai", asked(type="MistralLLM", transport="sdk", api_key="k" * 20)
     ),
     "no LLM type": brain("MistralLM"),
+    "not known what the robot can do": of_nothing,
     "not here": typed("run", "robot.json5", robot={**ROBOT, "agent_inputs": [{"type": "Lidar"}]}),
     "there is no input": checked(agent_inputs=[{"type": "MokInput"}]),
     "Another program runs": run_twice,
@@ -370,6 +385,7 @@ PROVOKED: Mapping[str, Provoke] = {
     "too many calls": failed(429, "Rate limit exceeded"),
     # The server is not reached
     "cannot be reached": asked(base_url="http://127.0.0.1:9"),
+    "no connection": out_of_reach,
     "the name in": unreached(socket.gaierror(-2, "Name or service not known")),
     "authority": certificate(18),
     "this machine's clock": certificate(9),
@@ -394,6 +410,7 @@ PROVOKED: Mapping[str, Provoke] = {
     "longer than the model's context": failed(
         400, "This model's maximum context length is 4096 tokens."
     ),
+    "the end of a thought whose": logged(asked(Reply.stream(f"Well.</think>{SIT}]}}"))),
     "cuts the beginning off": logged(asked(*CUT, times=2)),
     "does not accept the request": failed(400, "Please, no"),
     "refuses": logged(

@@ -332,3 +332,13 @@ def test_equal_vocabularies_are_one() -> None:
     assert twin == DOG
     assert len({twin, DOG, Vocabulary(reversed(DOG.specs))}) == 2
     assert DOG.specs != DOG
+
+
+@pytest.mark.parametrize(
+    "make", [Vocabulary, Vocabulary.from_actions, Vocabulary.from_tools], ids=lambda m: m.__name__
+)
+@pytest.mark.parametrize("given", [["move"], [None], 5, [("move", ("sit",))]], ids=str)
+def test_what_is_no_action_is_told(make: Any, given: Any) -> None:
+    """Anything else in the place of an action is refused with how a vocabulary is made."""
+    with pytest.raises(ConfigError, match=r"must be of type .*; write Vocabulary.load\(file\)"):
+        make(given)

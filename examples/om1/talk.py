@@ -31,12 +31,13 @@ from reflexarc.om1.install import plan_install
 
 ADDRESS = os.environ.get("OM1_MOCK_INPUT", "ws://127.0.0.1:8765")
 STARTS_WITHIN_S, ACTS_WITHIN_S = 60.0, 30.0
+LEFT_OUT = (".git", ".venv", "gazebo", "*.pt")
 DONE = re.compile(r"SendThisToROS2: (.*)")
 
 
 def install(checkout: Path, copy: Path) -> None:
     """A copy with the plugins in it; the checkout stays as it is."""
-    shutil.copytree(checkout, copy, ignore=shutil.ignore_patterns(".*", "gazebo", "*.pt"))
+    shutil.copytree(checkout, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
     plan = plan_install(copy)
     apply(plan.root, plan.edits)
     print(f"{len(plan.edits)} files written into a copy of {checkout}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from reflexarc.calls import ToolCall, ToolCalls
 from reflexarc.decoder import SHOWN, ActionDecoder, Ending, Judge
 from reflexarc.messages import Arguments
-from reflexarc.scanner import Scanner, parse
+from reflexarc.scanner import Found, Scanner, parse
+from reflexarc.specs import ActionSpec
 from reflexarc.types import Action, Json, ToolCallDelta, as_object
 from reflexarc.vocabulary import Refusal
 
@@ -24,12 +26,19 @@ class JsonActions(ActionDecoder):
     ----------
     judge : callable
         Decides about each action.
+    specs : iterable of ActionSpec, default ()
+        The robot's actions, as far as they are known; see `ToolCalls`.
     """
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, specs: Iterable[ActionSpec] = ()) -> None:
         super().__init__(judge)
         self._scanner = Scanner()
-        self._calls: list[_ToolCall] = []
+        parameters = {spec.type: spec.parameters or {} for spec in specs}
+        # Else a list of that name is the robot's actions, such as in the tool `answer`.
+        self._tool_calls = ToolCalls(
+            parameters,
+            lambda name: "actions" not in parameters.get(name, {}).get("properties", {}),
+        )
         self._source: Literal["text", "calls"] | None = None  # where the first action came from
         self._by_calls = False  # tool calls as text follow each other; a list or an action ends
         self._done = False
@@ -42,21 +51,30 @@ class JsonActions(ActionDecoder):
     @property
     def is_formless(self) -> bool:
         """Whether there is an answer without an action, legal or not, or an empty list."""
-        found = self._calls or self._actions or self._refusals or self._scanner.lists
+        found = self._tool_calls.calls or self._actions or self._refusals or self._scanner.lists
         return bool(self._beginning.strip()) and not found
 
+    @property
+    def thinks_aloud(self) -> bool:
+        """Whether a thought ends that has not begun."""
+        return self._scanner.is_thought_out
+
     def _text(self, text: str) -> list[Action | Refusal]:
-        if self._done or self._source == "calls":
+        if self._source == "calls":
             return []
-        verdicts = self._scan(self._scanner, text)
+        found = self._scanner.feed(text)
+        if self._done:
+            return []
+        verdicts = self._decided(found)
         if self._actions:
             self._source = "text"
         return verdicts
 
-    def _scan(self, scanner: Scanner, text: str, tool: str = "") -> list[Action | Refusal]:
+    def _decided(self, found: Sequence[Found], tool: str | None = None) -> list[Action | Refusal]:
+        """Decide about values in a text, or in the arguments of a tool."""
         verdicts: list[Action | Refusal] = []
         named = ""  # the tool that the text names before its arguments
-        for kind, value in scanner.feed(text):
+        for kind, value in found:
             if kind == "item":
                 verdicts.append(self._item(value))
                 self._by_calls = False
@@ -66,7 +84,7 @@ class JsonActions(ActionDecoder):
             elif kind == "root":
                 verdicts += self._root(value, tool or named)
                 named = ""
-            elif self._actions and scanner is self._scanner and not self._by_calls:
+            elif self._actions and tool is None and not self._by_calls:
                 self._done = True
                 break
         return verdicts
@@ -94,54 +112,31 @@ class JsonActions(ActionDecoder):
         match fields:
             case {"type": str(type_), "value": value}:
                 return self._decide(type_, value)
-            case {"name": str(name), "arguments": dict()}:
+            case {"name": str(name), "arguments": inner} | {"name": str(name), "parameters": inner}:
+                arguments = as_object(inner)
+                if arguments is None:
+                    return None
                 self._by_calls = True
-                return self._decide(name, Arguments(fields["arguments"]))
-            case {"name": str(name), "parameters": dict()}:
-                self._by_calls = True
-                return self._decide(name, Arguments(fields["parameters"]))
+                return self._decide(name, Arguments(arguments))
             case _:
                 return None
 
     def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]:
         if self._source == "text":
             return []
-        call = self._call_of(delta)
-        if delta.name and delta.name != call.name:
-            call.name += delta.name
-        text = delta.arguments if isinstance(delta.arguments, str) else json.dumps(delta.arguments)
-        call.text.append(text)
-        call.mark = call.mark or text.lstrip()[:1]
-        if call.mark == '"':  # encoded twice: braces in it are not yet its own
-            return []
-        return self._from_call(call, text)
+        call, found = self._tool_calls.take(delta)
+        return self._from_call(call, found)
 
-    def _from_call(self, call: _ToolCall, text: str) -> list[Action | Refusal]:
-        verdicts = self._scan(call.scanner, text, call.name)
+    def _from_call(self, call: ToolCall, found: Sequence[Found]) -> list[Action | Refusal]:
+        verdicts = self._decided(found, call.name)
         if self._actions:
             self._source = "calls"
         return verdicts
 
-    def _call_of(self, delta: ToolCallDelta) -> _ToolCall:
-        """The call that a delta belongs to: by id, else by index, else the last one."""
-        id_ = delta.id if delta.id != "null" else None
-        for call in reversed(self._calls):
-            if id_ and call.id:
-                same = id_ == call.id
-            elif delta.index is not None:
-                same = delta.index == call.index
-            else:
-                same = not id_ and not (delta.name and call.scanner.roots)
-            if same:
-                return call
-        call = _ToolCall(id_, delta.index)
-        self._calls.append(call)
-        return call
-
     def close(self, ending: Ending) -> list[Action | Refusal]:
         """End the answer; see `Decoder.close`."""
         verdicts: list[Action | Refusal] = []
-        calls = [] if self._source == "text" else self._calls
+        calls = [] if self._source == "text" else self._tool_calls.calls
         for call in calls:
             verdicts += self._end_call(call)
         scanners = [call.scanner for call in calls]
@@ -157,28 +152,13 @@ class JsonActions(ActionDecoder):
         self._check(whole=whole, may_be_empty=empty_list)
         return verdicts
 
-    def _end_call(self, call: _ToolCall) -> list[Action | Refusal]:
+    def _end_call(self, call: ToolCall) -> list[Action | Refusal]:
         """What only the end of a call tells: arguments encoded twice, or none that can be used."""
-        if call.scanner.roots or call.scanner.is_open:
+        found = call.end()
+        if found is None:
             return []
-        text = "".join(call.text).strip()
-        inner = parse(text) if text else "{}"
-        verdicts = self._from_call(call, inner if isinstance(inner, str) else "")
+        verdicts = self._from_call(call, found)
         if not call.scanner.roots:
             reason = f"the arguments of {call.name} are no JSON object"
-            verdicts.append(self._keep(Refusal(call.name, text[:SHOWN], reason)))
+            verdicts.append(self._keep(Refusal(call.name, call.text[:SHOWN], reason)))
         return verdicts
-
-
-class _ToolCall:
-    """A tool call while it arrives."""
-
-    __slots__ = ("id", "index", "mark", "name", "scanner", "text")
-
-    def __init__(self, id_: str | None, index: int | None) -> None:
-        self.id = id_
-        self.index = index
-        self.name = ""
-        self.scanner = Scanner()
-        self.text: list[str] = []
-        self.mark = ""  # the first character of the arguments

@@ -66,6 +66,21 @@ class Alarm:
             self._timer.cancel()
             self._timer = None
 
+    def ring(self) -> bool:
+        """End the wait that is on, if there is one.
+
+        Returns
+        -------
+        bool
+            Whether there is one.
+        """
+        if self._waiting is None:
+            return False
+        if not self._rang:
+            self._rang = True
+            self._waiting.cancel()
+        return True
+
     async def wait(self, awaitable: Awaitable[T], until: float) -> T:
         """Wait for something, but no longer than until a moment.
 
@@ -85,7 +100,7 @@ class Alarm:
         Raises
         ------
         LateError
-            If the moment came first.
+            If the moment, or `ring`, came first.
         """
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
@@ -119,5 +134,4 @@ class Alarm:
         if loop.time() < self._until:  # it was set for an earlier wait, which ended in time
             self._set_timer(loop)
             return
-        self._rang = True
-        self._waiting.cancel()
+        self.ring()

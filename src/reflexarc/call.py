@@ -69,6 +69,8 @@ class Call:
         Whether an action is out: nothing may be tried again then.
     over : bool
         Whether the answer is complete and what still comes is not worth waiting for.
+    has_told : bool
+        Whether any text is out.
     server : str
         What the server calls itself, where it does.
     usage : Usage or None
@@ -99,6 +101,7 @@ class Call:
         self._has_thought = False
         self._declined = ""
         self.over = False
+        self.has_told = False
         self.server = ""
         self.usage: Usage | None = None
 
@@ -106,6 +109,11 @@ class Call:
     def acted(self) -> bool:
         """Whether an action is out."""
         return self._ready > 0
+
+    @property
+    def thinks_aloud(self) -> bool:
+        """Whether a thought ends in the answer that has not begun; see `Decoder`."""
+        return self._decoder.thinks_aloud
 
     @property
     def is_formless(self) -> bool:
@@ -137,6 +145,7 @@ class Call:
             if isinstance(piece, TextDelta):
                 yield piece
                 if piece.text:
+                    self.has_told = True
                     self.clocks.progress()
                 if verdicts := self._decoder.feed(piece):
                     yield from self._announce(verdicts, now)

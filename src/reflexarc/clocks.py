@@ -8,8 +8,8 @@ from typing import Self
 
 from reflexarc.alarm import Alarm, LateError
 from reflexarc.config import LLMConfig
-from reflexarc.due import due
-from reflexarc.errors import DeadlineError, Phase
+from reflexarc.due import Due, due, due_by
+from reflexarc.errors import ConnectError, DeadlineError, Phase
 from reflexarc.types import Wire
 
 
@@ -34,6 +34,7 @@ class Clocks:
         self._silent_s: float | None = None
         self._has_ended = False
         self._alarm = Alarm()
+        self._due = Due(outer=due())
 
     def __enter__(self) -> Self:
         return self
@@ -95,11 +96,16 @@ class Clocks:
         ------
         DeadlineError
             With the clock that ran out; the batches are closed by then.
+        ConnectError
+            Likewise, where there was no connection yet.
         """
         clock = asyncio.get_running_loop().time
         asked = clock()
         until, phase = self._nearest(asked)
         try:
+            if self._silent_s is None:  # a connection may still be made
+                with due_by(self._due):
+                    return await self._alarm.wait(anext(batches, None), until)
             return await self._alarm.wait(anext(batches, None), until)
         except LateError:
             if self._has_ended:
@@ -120,14 +126,16 @@ class Clocks:
             when, phase = self._first_action, "first_action"
         return when, phase
 
-    def _error(self, phase: Phase) -> DeadlineError:
+    def _error(self, phase: Phase) -> DeadlineError | ConnectError:
         config = self._config
-        message = {
-            "total": f"the answer was not complete within timeout = {config.timeout:g} s",
-            "stall": f"the answer stopped for stall_timeout = {config.stall_timeout:g} s",
+        what, limit = {
+            "total": ("the answer was not complete within", f"timeout = {config.timeout:g} s"),
+            "stall": ("the answer stopped for", f"stall_timeout = {config.stall_timeout:g} s"),
             "first_action": (
-                f"no action was complete within first_action_timeout = "
-                f"{config.first_action_timeout or 0:g} s"
+                "no action was complete within",
+                f"first_action_timeout = {config.first_action_timeout or 0:g} s",
             ),
         }[phase]
-        return DeadlineError(f"{message}; try a faster model, or raise the limit", phase=phase)
+        return self._due.no_connection(limit) or DeadlineError(
+            f"{what} {limit}; try a faster model, or raise the limit", phase=phase
+        )

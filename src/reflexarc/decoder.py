@@ -79,6 +79,11 @@ class Decoder(ABC):
         """Whether there is an answer, and nothing in it has the form that is looked for."""
         return False
 
+    @property
+    def thinks_aloud(self) -> bool:
+        """Whether a thought ends that has not begun, so what was thought is read as an answer."""
+        return False
+
     def feed(self, piece: Piece) -> list[Action | Refusal]:
         """Take the next piece.
 
@@ -150,7 +155,9 @@ class Decoder(ABC):
 
     def _shown(self) -> str:
         text = in_line(self._beginning)[:SHOWN]
-        return f"it begins: {text}" if text else "it is empty"
+        if text:
+            return f"it begins: {text}"
+        return "it is empty" if self.is_empty or self._beginning else "it has no text"
 
 
 class ActionDecoder(Decoder):

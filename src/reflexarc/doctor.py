@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from reflexarc.config import LLMConfig, RobotConfig
+from reflexarc.due import Due, due, due_by
 from reflexarc.errors import DeadlineError, LLMError, ReflexarcError
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt
@@ -73,7 +74,8 @@ class Answer:
     ok : bool, default False
         Whether the answer arrived whole.
     ready_s : float or None, default None
-        Seconds until it could be asked: opened, and the prompt read ahead; None if it never was.
+        Seconds until it could be asked: opened, connected, and the prompt read ahead; None if it
+        was not ready when it was asked.
     first_action_s : float or None, default None
         Seconds from the question to the first action; None if there was none.
     total_s : float or None, default None
@@ -210,7 +212,8 @@ async def ask(brain: Brain, prompt: Prompt) -> Answer:
         assert brain.error is not None, "what is not made has a reason"
         return _failed(known, brain, brain.error)
     async with aclosing(brain.llm):
-        return await _ask(brain, brain.llm, known, prompt)
+        with due_by(Due()):  # where is noted whether there is a connection
+            return await _ask(brain, brain.llm, known, prompt)
 
 
 async def _ask(brain: Brain, llm: LLM[Any], known: Answer, prompt: Prompt) -> Answer:
@@ -223,7 +226,8 @@ async def _ask(brain: Brain, llm: LLM[Any], known: Answer, prompt: Prompt) -> An
             with suppress(LLMError):  # the question will meet the same, or go on from there
                 await llm.warm(prompt)
             asked = clock()
-            known = replace(known, ready_s=asked - begun)
+            if not due().is_sought:
+                known = replace(known, ready_s=asked - begun)
             async with aclosing(llm.stream(prompt)) as events:
                 async for event in events:
                     if isinstance(event, ActionReady) and known.action is None:
@@ -234,7 +238,7 @@ async def _ask(brain: Brain, llm: LLM[Any], known: Answer, prompt: Prompt) -> An
     except TimeoutError:
         if not limit.expired():
             raise
-        error: ReflexarcError = _late(brain.config.timeout, was_ready=asked is not None)
+        error: ReflexarcError = _late(brain.config.timeout, was_asked=asked is not None)
     except ReflexarcError as failure:
         error = failure
     if asked is not None:
@@ -285,10 +289,11 @@ def label(answer: Answer, answers: Sequence[Answer]) -> str:
     return f"{answer.provider} at {answer.server}"
 
 
-def _late(timeout: float, *, was_ready: bool) -> DeadlineError:
-    what = "the answer was not complete" if was_ready else "it was not ready to be asked"
-    return DeadlineError(
-        f"{what} within timeout = {timeout:g} s, which begins here when it is opened; "
+def _late(timeout: float, *, was_asked: bool) -> LLMError:
+    what = "the answer was not complete" if was_asked else "it was not ready to be asked"
+    limit = f"timeout = {timeout:g} s"
+    return due().no_connection(limit) or DeadlineError(
+        f"{what} within {limit}, which begins here when it is opened; "
         "try a faster model, or raise the limit"
     )
 

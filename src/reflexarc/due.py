@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from reflexarc.errors import Phase
+from reflexarc.errors import ConnectError, Phase
 
 
 class Due:
@@ -31,7 +31,7 @@ class Due:
         Whether another brain can act at once if this one fails.
     """
 
-    __slots__ = ("_cut", "_first_action", "_has_next", "_outer", "_stall_s", "_whole")
+    __slots__ = ("_cut", "_first_action", "_has_next", "_outer", "_sought", "_stall_s", "_whole")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Due:
         self._outer = outer
         self._has_next = has_next
         self._cut: Phase | None = None
+        self._sought: str | None = None
 
     @property
     def first_action(self) -> float:
@@ -74,6 +75,47 @@ class Due:
     def cut(self) -> Phase | None:
         """By which limit whoever asks has given up, if that is why a call is cancelled."""
         return self._cut or (self._outer.cut if self._outer else None)
+
+    @property
+    def is_sought(self) -> bool:
+        """Whether a server is being connected to, or could not be."""
+        return self._sought is not None
+
+    def seek(self, server: str | None) -> None:
+        """Note that a connection is made, or by None that it is there.
+
+        All that hold around it are told as well: whoever is late is to say why.
+
+        Parameters
+        ----------
+        server : str or None
+            Its URL.
+        """
+        if self is not NEVER:
+            self._sought = server
+            if self._outer is not None:
+                self._outer.seek(server)
+
+    def no_connection(self, given: str) -> ConnectError | None:
+        """That there was no connection in time, if that is so.
+
+        Parameters
+        ----------
+        given : str
+            How long there was, such as ``"timeout = 4 s"``.
+
+        Returns
+        -------
+        ConnectError or None
+            To be raised in place of a `DeadlineError`; None where the server was reached.
+        """
+        if self._sought is None:
+            return None
+        tls = " and speaks TLS (else write http://)" if self._sought.startswith("https:") else ""
+        return ConnectError(
+            f"no connection to {self._sought} within {given}; check base_url, that the server "
+            f"runs{tls}, and that neither the network nor a firewall stops what is sent to it"
+        )
 
     def put_off(self, first_action: float) -> None:
         """Need the first action at another moment, as far as what holds around it allows that.

@@ -18,6 +18,7 @@
         ├── BadRequestError       bad_request       the server does not accept what we sent
         ├── ContextOverflowError  context_overflow  the prompt is longer than the model's context
         ├── RefusedError          refused           the model or a filter declined to answer
+        ├── ClosedError           closed            the LLM was closed, and not opened again
         └── BadOutputError        bad_output        the answer holds nothing the robot may do
             └── TruncatedError    truncated         the answer ended before it was complete
 
@@ -288,6 +289,12 @@ class RefusedError(LLMError):
     kind = "refused"
 
 
+class ClosedError(LLMError):
+    """The LLM was closed before the answer was complete, and not opened again."""
+
+    kind = "closed"
+
+
 class BadOutputError(LLMError):
     """The answer holds nothing that the robot may do, or does not fit the model asked for."""
 
@@ -299,6 +306,30 @@ class TruncatedError(BadOutputError):
     """The answer ended before it was complete; what was already handed over stands."""
 
     kind = "truncated"
+
+
+def check_type(value: object, kind: type, what: str, advice: str) -> None:
+    """Refuse an argument of another type, which would fail later and without a word to go by.
+
+    Parameters
+    ----------
+    value : object
+        What was handed in.
+    kind : type
+        What it has to be.
+    what : str
+        That it has to be that, such as ``"a prompt must be a text"``.
+    advice : str
+        What to write, such as ``"write ask(text)"``.
+
+    Raises
+    ------
+    ConfigError
+        If it is not.
+    """
+    if not isinstance(value, kind):
+        given = value.__name__ if isinstance(value, type) else f"of type {type(value).__name__}"
+        raise ConfigError(f"{what}, not {given}; {advice}")
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

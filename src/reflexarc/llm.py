@@ -49,7 +49,10 @@ class Standing:
 class LLM(Opened, ABC, Generic[R]):
     """One brain: a model, or several behind one face.
 
-    Constructing it opens nothing. Use it inside ``async with``, or call `aclose` when done.
+    Constructing it opens nothing, and the first question opens what it needs. Use it inside ``async
+    with``, or call `aclose` when done: every question that is under way ends with `ClosedError`,
+    and so does each further one until it is opened again. It belongs to one event loop from its
+    first question on until it is closed.
 
     Attributes
     ----------
@@ -87,6 +90,8 @@ class LLM(Opened, ABC, Generic[R]):
         ------
         LLMError
             How the call failed; actions given out before stand.
+        ConfigError
+            If an argument has another type, or nothing is known of what the robot can do.
         """
 
     async def ask(self, prompt: str | Prompt, messages: Messages = None) -> R:
@@ -108,6 +113,8 @@ class LLM(Opened, ABC, Generic[R]):
         ------
         LLMError
             How the call failed.
+        ConfigError
+            If an argument has another type, or nothing is known of what the robot can do.
         """
         async with aclosing(self.stream(prompt, messages)) as events:
             async for event in events:
@@ -130,12 +137,14 @@ class LLM(Opened, ABC, Generic[R]):
         Yields
         ------
         Action
-            In the model's order.
+            As they are complete: the model's order, unless it writes tool calls side by side.
 
         Raises
         ------
         LLMError
             How the call failed; actions given out before stand.
+        ConfigError
+            If an argument has another type, or nothing is known of what the robot can do.
         """
         async with aclosing(self.stream(prompt, messages)) as events:
             async for event in events:
@@ -161,6 +170,8 @@ class LLM(Opened, ABC, Generic[R]):
         ------
         LLMError
             How the call failed.
+        ConfigError
+            If an argument has another type.
         """
         whole = replace(read_prompt(prompt, messages), is_plain=True)
         async with aclosing(self.stream(whole)) as events:
@@ -178,10 +189,6 @@ class LLM(Opened, ABC, Generic[R]):
             This one alone, where it is no composition.
         """
         return (Standing(self.name, str(getattr(self, "model", ""))),)
-
-    async def open(self) -> None:
-        """Make ready what the first question would otherwise wait for; optional."""
-        return
 
     async def connect(self) -> None:
         """Have a connection open to each server, so that the next question need not wait for one.
@@ -205,10 +212,6 @@ class LLM(Opened, ABC, Generic[R]):
         LLMError
             If the model cannot be reached; the next question will meet the same.
         """
-        return
-
-    async def aclose(self) -> None:
-        """Close connections and child processes; may be called twice."""
         return
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from reflexarc.errors import ConfigError
+from reflexarc.errors import ConfigError, check_type
 from reflexarc.scanner import parse
 from reflexarc.types import Json, Message, Role, ToolCall, as_object, objects_in, whole_characters
 
@@ -106,6 +106,12 @@ def read_message(given: Message | Mapping[str, Any]) -> Message:
     """
     if isinstance(given, Message):
         return given
+    check_type(
+        given,
+        Mapping,
+        "a message must be a Message or a mapping",
+        'write [{"role": "user", "content": "…"}, …]',
+    )
     named = given.get("role")
     role = _ROLES.get(named) if isinstance(named, str) else None
     if role is None:

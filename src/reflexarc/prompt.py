@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from reflexarc.config import RobotConfig, Sensed
+from reflexarc.errors import ConfigError, check_type
 from reflexarc.messages import as_calls, as_text, disarmed, merged, read_message
 from reflexarc.prose import read_prose
 from reflexarc.types import Action, Message, whole_characters
-from reflexarc.vocabulary import Vocabulary
+from reflexarc.vocabulary import HOW, Vocabulary
 
 AnswerForm = Literal["json", "tools"]
 """How the model is asked to write its actions: as one JSON object, or as tool calls."""
@@ -48,6 +49,11 @@ class Prompt:
         What the robot can do in this tick; None is what the LLM was made with.
     is_plain : bool, default False
         Whether plain text is asked for, which nobody acts on; see `LLM.write`.
+
+    Raises
+    ------
+    ConfigError
+        If something of it has another type.
     """
 
     system: str = ""
@@ -56,6 +62,19 @@ class Prompt:
     examples: tuple[Sensed, ...] = ()
     actions: Vocabulary | None = None
     is_plain: bool = False
+
+    def __post_init__(self) -> None:
+        for text in (self.system, self.situation):
+            check_type(text, str, "what a model is told must be text", "write Prompt(situation=…)")
+        for turn in self.history:
+            check_type(
+                turn,
+                Message,
+                "a turn of a prompt's history must be a Message",
+                "write mappings beside it: ask(prompt, messages)",
+            )
+        if self.actions is not None:
+            check_type(self.actions, Vocabulary, "a prompt's actions must be a Vocabulary", HOW)
 
     @classmethod
     def for_robot(cls, robot: RobotConfig) -> Prompt:
@@ -118,12 +137,41 @@ def read_prompt(
     Raises
     ------
     ConfigError
-        If a message has no known role, or content that cannot be sent.
+        If it is neither, or a message has no known role, or content that cannot be sent.
     """
     whole = Prompt(situation=prompt) if isinstance(prompt, str) else prompt
+    check_type(
+        whole,
+        Prompt,
+        "a prompt must be a text or a Prompt",
+        "write what is sensed now as text, and past turns beside it: ask(text, messages)",
+    )
     if not messages:
         return whole
+    check_type(messages, Iterable, "messages must be a sequence", "write ask(prompt, [message, …])")
     return replace(whole, history=(*map(read_message, messages), *whole.history))
+
+
+def check_actions(prompt: Prompt, *, are_known: bool) -> None:
+    """Refuse to ask for actions where nobody could tell which of them are legal.
+
+    Parameters
+    ----------
+    prompt : Prompt
+        The question; it may bring actions of its own.
+    are_known : bool
+        Whether there are others, or an output model that somebody has chosen.
+
+    Raises
+    ------
+    ConfigError
+        If a robot is to act, and nothing is known of what it can do.
+    """
+    if prompt.actions is None and not (are_known or prompt.is_plain):
+        raise ConfigError(
+            "it is not known what the robot can do, so no action could be checked; "
+            "write load_llm(config, actions=Vocabulary.load(file)), or ask for text by llm.write(…)"
+        )
 
 
 def instructions(vocabulary: Vocabulary, form: AnswerForm) -> str:

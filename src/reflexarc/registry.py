@@ -7,12 +7,14 @@ A package adds a provider by the entry-point group ``reflexarc.providers``: name
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, overload
 
-from reflexarc.config import LLMConfig
-from reflexarc.errors import ConfigError, UnavailableError, did_you_mean
+from pydantic import BaseModel
+
+from reflexarc.config import AgentAction, LLMConfig
+from reflexarc.errors import ConfigError, UnavailableError, check_type, did_you_mean
 from reflexarc.llm import LLM, R
 from reflexarc.redaction import blotted
 from reflexarc.types import CortexOutputModel
@@ -37,7 +39,7 @@ PROVIDERS: Mapping[str, str] = {
 def load_llm(
     config: LLMConfig,
     *,
-    actions: Vocabulary | None = None,
+    actions: Vocabulary | Iterable[AgentAction] | None = None,
     output_model: None = None,
     environ: Mapping[str, str] | None = None,
 ) -> LLM[CortexOutputModel]: ...
@@ -47,7 +49,7 @@ def load_llm(
 def load_llm(
     config: LLMConfig,
     *,
-    actions: Vocabulary | None = None,
+    actions: Vocabulary | Iterable[AgentAction] | None = None,
     output_model: type[R],
     environ: Mapping[str, str] | None = None,
 ) -> LLM[R]: ...
@@ -56,7 +58,7 @@ def load_llm(
 def load_llm(
     config: LLMConfig,
     *,
-    actions: Vocabulary | None = None,
+    actions: Vocabulary | Iterable[AgentAction] | None = None,
     output_model: type[Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> LLM[Any]:
@@ -66,10 +68,13 @@ def load_llm(
     ----------
     config : LLMConfig
         Its ``type`` names the provider.
-    actions : Vocabulary or None, default None
-        What the robot can do; None accepts any action.
+    actions : Vocabulary, iterable of AgentAction or None, default None
+        What the robot can do, as a vocabulary or as the ``agent_actions`` of a `RobotConfig`. None
+        is for plain texts, for an output model of your own, and where each prompt has its actions;
+        any other question is a `ConfigError` then.
     output_model : type or None, default None
-        Pydantic model that `LLM.ask` returns; None is `CortexOutputModel`.
+        Pydantic model that `LLM.ask` returns; None is `CortexOutputModel`. `CortexOutputModel` by
+        name and without `actions` takes any action, and the caller is to check each.
     environ : mapping of str to str or None, default None
         Where keys are looked up; None is the process's environment.
 
@@ -80,13 +85,30 @@ def load_llm(
     Raises
     ------
     ConfigError
-        If the type is unknown, or the configuration does not fit it.
+        If the type is unknown, the configuration does not fit it, or an argument has another type.
     UnavailableError
         If the provider needs a package or model that is not installed.
     """
+    check_type(
+        config,
+        LLMConfig,
+        "config must be an LLMConfig",
+        'write LLMConfig(type="OnboardLLM"), or robot.cortex_llm of a RobotConfig',
+    )
+    if not (output_model is None or _is_model(output_model)):
+        raise ConfigError(
+            "output_model must be a class of pydantic's BaseModel; write one with the fields that "
+            "an answer is to have"
+        )
+    if not (actions is None or isinstance(actions, Vocabulary)):
+        actions = Vocabulary.from_actions(actions)
     make = find_llm("FailoverLLM" if config.is_chain else config.type)
     variables = os.environ if environ is None else environ
     return make(config, vocabulary=actions, output_model=output_model, environ=variables)
+
+
+def _is_model(given: object) -> bool:
+    return isinstance(given, type) and issubclass(given, BaseModel)
 
 
 def find_llm(name: str) -> Any:

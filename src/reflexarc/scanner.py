@@ -26,10 +26,14 @@ _STRING_END = re.compile(r'["\\]')
 _NOT_SPACE = re.compile(r"\S")
 _THOUGHT_BEGINS = ("<think>", "<thinking>")
 _THOUGHT_ENDS = re.compile(r"</think(?:ing)?>")
+_STRAY_ENDS = ("</think>", "</thinking>")
+_TAGS = (*_THOUGHT_BEGINS, *_STRAY_ENDS)
 _LONGEST_TAG = len("</thinking>")
 # Mistral's models write their calls so; servers with another parser hand that on as text.
 _MISTRAL_CALL = re.compile(r"\[TOOL_CALLS\]([\w-]{1,64})\[ARGS\]\s*$")
 _LONGEST_BEFORE = 90
+_FENCES = re.compile(r"(?:```(?:json)?)*")
+_LONGEST_FENCES = 12
 _MAY_FOLLOW = {"{": '"}', "[": "{]"}
 _CLOSES = {"}": "{", "]": "["}
 
@@ -59,15 +63,20 @@ class Scanner:
 
     Attributes
     ----------
-    lists : int
-        Complete lists of actions seen, also empty ones.
     roots : int
         Complete outermost values seen.
+    is_thought_out : bool
+        Whether a thought has ended that had not begun: its beginning was left out, and what stands
+        before its end was read.
     """
 
     def __init__(self, *, items: bool = True) -> None:
-        self.lists = 0
         self.roots = 0
+        self.is_thought_out = False
+        self._lists = 0
+        self._empty = 0  # bare lists without an item
+        self._has_item = False  # whether the last list has one
+        self._said = ""  # what stands outside values, shortened, without white space
         self._items = items
         self._state: Callable[[Scanner, str, int, list[Found]], int] = Scanner._outside
         self._open: list[str] = []  # an opening mark for each level
@@ -80,6 +89,15 @@ class Scanner:
         self._tag = ""
         self._before = ""  # the end of what stands outside values
         self._listed = False  # whether a list of actions was closed in the last outermost value
+
+    @property
+    def lists(self) -> int:
+        """Complete lists of actions seen; an empty bare one only where nothing else is written.
+
+        In prose it is a box to be ticked, or a footnote.
+        """
+        is_alone = self._empty == self.roots and _FENCES.fullmatch(self._said)
+        return self._lists + (self._empty if is_alone else 0)
 
     @property
     def is_open(self) -> bool:
@@ -118,6 +136,7 @@ class Scanner:
         end = match.start() if match else len(text)
         start = max(position, end - _LONGEST_BEFORE)
         self._before = (self._before + text[start:end])[-_LONGEST_BEFORE:]
+        self._say(text[position:end])
         if match is None:
             return end
         mark = match[0]
@@ -137,8 +156,13 @@ class Scanner:
         if self._tag in _THOUGHT_BEGINS:
             self._tag = self._before = ""
             self._state = Scanner._in_thought
-        elif not any(tag.startswith(self._tag) for tag in _THOUGHT_BEGINS):
+        elif self._tag in _STRAY_ENDS:
+            self._tag = self._before = self._said = ""
+            self.is_thought_out = True
+            self._state = Scanner._outside
+        elif not any(tag.startswith(self._tag) for tag in _TAGS):
             self._before += self._tag[:-1]
+            self._say(self._tag[:-1])
             self._state = Scanner._outside
             return position  # not a thought after all, and this character may open a value
         return position + 1
@@ -197,13 +221,15 @@ class Scanner:
         if mark == "{":
             self._open.append(mark)
             self._collect(match.start())
-            self._in_item = True
+            self._in_item = self._has_item = True
             self._state = Scanner._inside
         elif mark == "]":
-            self.lists += 1
+            is_bare = len(self._open) == 1
+            self._lists += not is_bare or self._has_item
+            self._empty += is_bare and not self._has_item
             self._list_level = 0
             self._listed = True
-            if len(self._open) > 1:  # an outermost list ends below
+            if not is_bare:  # an outermost list ends below
                 found.append(Found("end", ""))
             self._state = Scanner._inside
             self._close(mark, text, end, found)
@@ -230,7 +256,7 @@ class Scanner:
 
     def _begin_list(self) -> None:
         self._collected = None
-        self._listed = False
+        self._listed = self._has_item = False
         self._list_level = len(self._open)
         self._state = Scanner._in_list
 
@@ -262,8 +288,14 @@ class Scanner:
         self._collected = None
         return value
 
+    def _say(self, text: str) -> None:
+        if len(self._said) < _LONGEST_FENCES:
+            self._said = (self._said + "".join(text.split()))[:_LONGEST_FENCES]
+
     def _abandon(self) -> None:
-        self._before += self._open[0] if self._open else ""
+        root = self._open[0] if self._open else ""
+        self._before += root
+        self._say(root)
         self._open.clear()
         self._collected = None
         self._list_level = 0

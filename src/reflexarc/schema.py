@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 
+from reflexarc.calls import ToolCalls
 from reflexarc.decoder import Decoder, Ending, mistake_in
 from reflexarc.errors import BadOutputError, TruncatedError
-from reflexarc.scanner import Scanner, parse
+from reflexarc.scanner import Found, Scanner, parse
 from reflexarc.types import Action, ToolCallDelta, as_object
 from reflexarc.vocabulary import Refusal
 
@@ -109,9 +111,11 @@ class WholeAnswer(Decoder):
         super().__init__()
         self._output_model = output_model
         fields = output_model.model_fields
-        self._names = fields.keys() | {field.alias for field in fields.values() if field.alias}
+        self._names = fields.keys() | {
+            name for field in fields.values() for name in _aliases(field.validation_alias)
+        }
         self._scanner = Scanner(items=False)
-        self._arguments = Scanner(items=False)
+        self._tool_calls = ToolCalls((), lambda _: False)
         self._answer: BaseModel | None = None
         self._mistake = ""
         self._is_echo = False
@@ -126,17 +130,19 @@ class WholeAnswer(Decoder):
         """Whether the answer has no object, or is the schema, which small models repeat."""
         return bool(self._beginning.strip()) and (not self._scanner.roots or self._is_echo)
 
+    @property
+    def thinks_aloud(self) -> bool:
+        """Whether a thought ends that has not begun."""
+        return self._scanner.is_thought_out
+
     def _text(self, text: str) -> list[Action | Refusal]:
-        return self._scan(self._scanner, text)
+        return self._look_at(self._scanner.feed(text))
 
     def _tool_call(self, delta: ToolCallDelta) -> list[Action | Refusal]:
-        arguments = delta.arguments
-        return self._scan(
-            self._arguments, arguments if isinstance(arguments, str) else json.dumps(arguments)
-        )
+        return self._look_at(self._tool_calls.take(delta)[1])
 
-    def _scan(self, scanner: Scanner, text: str) -> list[Action | Refusal]:
-        for kind, root in scanner.feed(text):
+    def _look_at(self, found: Sequence[Found]) -> list[Action | Refusal]:
+        for kind, root in found:
             if kind == "root" and self._answer is None:
                 self._try(parse(root))
         return []
@@ -155,7 +161,11 @@ class WholeAnswer(Decoder):
 
     def close(self, ending: Ending) -> list[Action | Refusal]:
         """End the answer; see `Decoder.close`."""
-        is_open = self._scanner.is_open or self._arguments.is_open
+        calls = self._tool_calls.calls
+        is_open = self._scanner.is_open or any(call.scanner.is_open for call in calls)
+        if ending in {"finished", "unmarked"}:
+            for call in calls:
+                self._look_at(call.end() or ())
         if ending == "cut" or (self._answer is None and (ending == "length" or is_open)):
             raise TruncatedError(
                 f"the answer ended early; {self._shown()}. Ask again, or raise max_tokens"
@@ -171,3 +181,11 @@ class WholeAnswer(Decoder):
         """The object that was found; see `Decoder.answer`."""
         assert self._answer is not None, "close() has raised if there is no answer"
         return self._answer
+
+
+def _aliases(alias: str | AliasPath | AliasChoices | None) -> Iterator[str]:
+    """The names in an object by which a field is found, beside its own."""
+    for choice in alias.choices if isinstance(alias, AliasChoices) else (alias,):
+        name = choice.path[0] if isinstance(choice, AliasPath) else choice
+        if isinstance(name, str):
+            yield name

@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from reflexarc.config import AgentAction, RobotConfig
-from reflexarc.errors import ConfigError, in_line
+from reflexarc.errors import ConfigError, check_type, in_line
 from reflexarc.messages import Arguments
 from reflexarc.parameters import (
     describe,
@@ -26,8 +26,16 @@ from reflexarc.parameters import (
 from reflexarc.specs import ActionSpec, check_spec, folded, spec_of_action, spec_of_tool
 from reflexarc.types import Action, Json
 
+T = TypeVar("T")
+
 LONGEST_TEXT = 2000
 """Characters a free-text value may have; a robot that speaks longer has a broken model."""
+
+HOW = (
+    "write Vocabulary.load(file), Vocabulary.from_actions(robot.agent_actions), or "
+    'Vocabulary([ActionSpec("move", ("sit", "walk")), …])'
+)
+"""How a vocabulary is made, for a message."""
 
 MOST_ACTIONS = 8
 """Actions one answer may have under a grammar; bounds the answer where a schema cannot."""
@@ -64,11 +72,11 @@ class Vocabulary:
     Raises
     ------
     ConfigError
-        If there is none, one twice, or a name or value no model could be told.
+        If there is none, one twice, one of another type, or a name or value no model could be told.
     """
 
     def __init__(self, specs: Iterable[ActionSpec]) -> None:
-        self.specs = tuple(specs)
+        self.specs = _each(ActionSpec, specs)
         self._by_type = {spec.type.casefold(): spec for spec in self.specs}
         self._values = {
             spec.type: {folded(value): value for value in spec.values}
@@ -138,9 +146,11 @@ class Vocabulary:
         Raises
         ------
         ConfigError
-            If an interface is unknown and the entry has no ``values`` or ``description``.
+            If one is no `AgentAction`, or an interface is unknown and the entry has no ``values``
+            or ``description``.
         """
-        return cls(spec_of_action(action) for action in actions if not action.exclude_from_prompt)
+        entries = _each(AgentAction, actions)
+        return cls(spec_of_action(action) for action in entries if not action.exclude_from_prompt)
 
     @classmethod
     def from_tools(cls, tools: Iterable[Json]) -> Self:
@@ -158,9 +168,10 @@ class Vocabulary:
         Raises
         ------
         ConfigError
-            If there is none, one twice, or a name or value no model could be told.
+            If there is none, one twice, one that is no dict, or a name or value no model could be
+            told.
         """
-        return cls(map(spec_of_tool, tools))
+        return cls(map(spec_of_tool, _each(dict, tools)))
 
     def judge(self, type_: str, value: object) -> Action | Refusal:
         """Decide whether the robot may do what a model asked for.
@@ -297,6 +308,16 @@ class Vocabulary:
 
     def _types(self) -> str:
         return ", ".join(spec.type for spec in self.specs)
+
+
+def _each(kind: type[T], given: Iterable[T]) -> tuple[T, ...]:
+    """What was handed in, all of it of one type."""
+    if not hasattr(given, "__iter__"):
+        given = (cast("T", given),)
+    items = tuple(given)
+    for item in items:
+        check_type(item, kind, f"here each action must be of type {kind.__name__}", HOW)
+    return items
 
 
 def _short(text: str, most: int = 80) -> str:

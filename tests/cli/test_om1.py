@@ -36,7 +36,7 @@ def test_install_tells_what_it_did_and_what_is_next(root: Path) -> None:
     assert "created  src/llm/plugins/mistral_llm.py\n" in result.stdout
     assert "inserted pyproject.toml\n" in result.stdout
     assert f"  cd {root}\n" in result.stdout
-    assert "git" not in result.stdout
+    assert "git does not know" not in result.stdout
 
 
 def test_install_tells_what_will_not_run(tmp_path: Path) -> None:

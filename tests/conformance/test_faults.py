@@ -15,7 +15,7 @@ import ssl
 import subprocess
 import tracemalloc
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -58,7 +58,7 @@ from .faults import (
     page,
 )
 
-ROWS = 75
+ROWS = 76
 KEY = "sk-robot-0123456789abcdef"
 PATIENCE_S = 30.0
 SOON_S = 5.0
@@ -156,7 +156,7 @@ async def ask(
 
 
 def test_has_every_row() -> None:
-    """All 75 rows are there, in order, and each says what becomes of it."""
+    """All 76 rows are there, in order, and each says what becomes of it."""
     assert [fault.number for fault in CATALOGUE] == list(range(1, ROWS + 1))
     assert all(fault.cases for fault in CATALOGUE)
 
@@ -473,6 +473,43 @@ async def test_a_certificate_that_is_not_valid(
     assert error is not None
     assert (error.kind, error.retryable) == ("connection", False)
     assert CERTIFICATES[what][3] in error.message
+    check_message(error)
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A port at which connections wait for ever: the kernel's queue has no place for them."""
+    with ExitStack() as sockets:
+        full = sockets.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # the queue takes one or two
+            plug = sockets.enter_context(socket.socket())
+            plug.setblocking(False)
+            plug.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+
+
+@over_each
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("limit", ["timeout", "first_action_timeout"])
+async def test_no_connection_in_time(over: Over, scheme: str, limit: str) -> None:
+    """A server that is not reached in time is no slow model, and the error says what to look at."""
+    with ExitStack() as ports:
+        if scheme == "http":
+            port = ports.enter_context(silent_port())
+        else:  # the system takes the connection, and nobody answers TLS's hello
+            waiting = ports.enter_context(socket.create_server(("127.0.0.1", 0)))
+            port = waiting.getsockname()[1]
+        async with brain(over, f"{scheme}://127.0.0.1:{port}/v1", **{limit: 0.3}) as llm:
+            error = (await ask(llm)).error
+    assert error is not None
+    assert (error.kind, error.retryable) == ("connection", True)
+    start = (
+        f"no connection to {scheme}://127.0.0.1:{port}/v1 within {limit} = 0.3 s; check base_url"
+    )
+    assert error.message.startswith(start)
+    assert ("speaks TLS (else write http://)" in error.message) == (scheme == "https")
     check_message(error)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +15,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from reflexarc.errors import ConfigError, ConnectError
+from reflexarc.errors import ConfigError, ConnectError, RestingError
 from reflexarc.om1.cortex import Cortex
 from reflexarc.onboard.models import default_root
-from reflexarc.testing import Reply, Server
+from reflexarc.testing import Reply, Server, run_virtual
 from reflexarc.types import CortexOutputModel
 from tests.leftovers import children
 
@@ -150,7 +151,7 @@ def test_openminds_key_goes_to_openmind_only(key: str, base_url: str, *, sent: b
     """The key that OM1 adds to every LLM is sent to OpenMind's own hosts and nowhere else."""
     config = Config(base_url=base_url, model="m", api_key=key)
     cortex = brain(config, {"OM_API_KEY": "the-robots-own", "OM1_API_KEY": "the-tests-own"})
-    held = vars(cortex)["_llm"].config.api_key
+    held = vars(cortex)["_llm"].llms[0].config.api_key
     assert (held is not None) is sent
     assert cortex.client.api_key == (key if sent else None)
 
@@ -182,7 +183,7 @@ def test_the_vendors_own_key_takes_its_place() -> None:
     """With the vendor's variable set, OpenMind's key is no mistake: it is just not used."""
     cortex = brain(Config(api_key="om1_x"), {"MISTRAL_API_KEY": "mine"}, name="MistralLLM")
     assert cortex.client.api_key is None
-    assert vars(cortex)["_llm"]._key.get_secret_value() == "mine"
+    assert vars(cortex)["_llm"].llms[0]._key.get_secret_value() == "mine"
 
 
 def test_openminds_key_is_taken_out_of_every_brain_of_a_chain() -> None:
@@ -300,6 +301,134 @@ async def test_the_answer_is_of_om1s_model(
         answer: Any = await cortex.ask("well?")
         await cortex.aclose()
     assert (len(answer.actions) if expected == 1 else answer) == expected
+
+
+BUSY = replace(Reply.json({"error": {"message": "slow down"}}, 429), headers={"Retry-After": "30"})
+GONE = Reply.json({"error": {"message": "out of order"}}, 500)
+
+
+@pytest.mark.parametrize("name", ["MistralLLM", "LlamaLLM"])
+async def test_one_failure_that_may_pass_costs_no_tick(name: str) -> None:
+    """A plugin of one brain asks again like one of several, without any setting."""
+    async with Server(GONE, Reply.stream(SIT)) as server:
+        cortex = brain(Config(base_url=server.base_url, model="m"), name=name)
+        answer: Any = await cortex.ask("sit")
+        await cortex.aclose()
+    assert [action.value for action in answer.actions] == ["sit"]
+
+
+@pytest.mark.parametrize("name", ["MistralLLM", "LlamaLLM"])
+def test_a_server_that_asks_for_time_is_given_it(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Retry-After is kept over the ticks that it outlasts: they fail at once, and ask nobody."""
+
+    async def ticks() -> None:
+        clock = asyncio.get_running_loop().time
+        async with Server(BUSY, Reply.stream(SIT)) as server:
+            cortex = brain(Config(base_url=server.base_url, model="m", timeout=2), name=name)
+            assert await cortex.ask("sit") is None
+            until = clock() + 30
+            while clock() < until - 0.5:
+                began = clock()
+                assert await cortex.ask("sit") is None
+                assert clock() - began < 0.1
+                assert isinstance(cortex.last_error, RestingError)
+                await asyncio.sleep(0.5)
+            assert len(server.requests) == 1
+            await asyncio.sleep(1)
+            assert await cortex.ask("sit") is not None
+            await cortex.aclose()
+
+    run_virtual(ticks())
+    assert f"{name} gave no answer (resting): {name} has failed (rate_limited)" in caplog.text
+
+
+def test_retry_after_is_waited_for_inside_the_deadline() -> None:
+    """Where it leaves time for an answer, the tick has one."""
+    brief = replace(BUSY, headers={"Retry-After": "1"})
+
+    async def tick() -> Any:
+        async with Server(brief, Reply.stream(SIT)) as server:
+            cortex = brain(Config(base_url=server.base_url, model="m", timeout=2))
+            answer = await cortex.ask("sit")
+            await cortex.aclose()
+        return answer
+
+    assert [action.value for action in run_virtual(tick()).actions] == ["sit"]
+
+
+@pytest.mark.parametrize("given", [{}, {"idle_action": {"type": "move", "value": "still"}}])
+async def test_all_that_om1_keeps_of_the_past_is_shown(given: dict[str, Any]) -> None:
+    """OM1 shortens it itself, and while it does there may be more than history_length."""
+    past = [{"role": "user", "content": f"Turn {number}."} for number in range(9)]
+    async with Server(Reply.stream(SIT)) as server:
+        settings = {"base_url": server.base_url, "model": "m", "history_length": 1, **given}
+        cortex = brain(Config.model_validate(settings))
+        await cortex.ask("sit", past)
+        await cortex.aclose()
+    told = str(server.requests[0].json["messages"])
+    assert all(turn["content"] in told for turn in past)
+
+
+async def test_the_past_is_told_in_the_words_of_now() -> None:
+    """What OM1's history has as a record with its time is what was said."""
+    heard = "Spot sensed the following: Voice. Message(timestamp=1795883706.6, message='Sit!') | "
+    async with Server(Reply.stream(SIT), Reply.stream("Spot sat.")) as server:
+        cortex = brain(Config(base_url=server.base_url, model="m"))
+        await cortex.ask("now", [{"role": "user", "content": heard}])
+        await cortex.client.chat.completions.create(messages=[{"role": "user", "content": heard}])
+        await cortex.aclose()
+    told = [str(request.json["messages"]) for request in server.requests]
+    assert len(told) == 2
+    assert all("Voice. Sit! |" in each and "timestamp" not in each for each in told)
+
+
+LISTED = "MOVE: A move.\ntype=move\nvalue={'sit', 'run'}"
+REFUSED = (
+    '{"actions":[{"type":"move","value":"%s"},{"type":"mo\\nve","value":"up"},'
+    '{"type":"move","value":"sit"}]}'
+)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_what_is_refused_is_told_once(
+    caplog: pytest.LogCaptureFixture, *, is_stream: bool
+) -> None:
+    """A robot that lacks a move says so in its log, and does not fill it tick by tick."""
+    wanted = ["fly away", "fly away", "dance"]
+    async with Server(*(Reply.stream(REFUSED % value) for value in wanted)) as server:
+        cortex = brain(Config(base_url=server.base_url, model="m"))
+        io = vars(cortex)["_plugin"].io_provider
+        io.fuser_system_prompt, io.fuser_inputs = "You are Spot.", "go"
+        prompt = f"You are Spot.\n\nAVAILABLE INPUTS:\ngo\nAVAILABLE ACTIONS:\n{LISTED}"
+        for _ in wanted:
+            if is_stream:
+                answers = [each async for each in cortex.ask_stream(prompt)]
+            else:
+                answers = [await cortex.ask(prompt)]
+            assert [action.value for each in answers for action in each.actions] == ["sit"]
+        await cortex.aclose()
+    told = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    start = "LlamaLLM wants what the robot cannot do: "
+    assert told == [
+        f"{start}'fly away' is not a value of move; sit, run are",
+        f"{start}the robot has no action 'mo ve', only move",
+        f"{start}'dance' is not a value of move; sit, run are",
+    ]
+
+
+async def test_refusals_do_not_pile_up(caplog: pytest.LogCaptureFixture) -> None:
+    """A model that makes up new ones for ever is told of a hundred times, and no more."""
+    actions = ",".join(f'{{"type":"move{number}","value":"a"}}' for number in range(150))
+    sit = '{"type":"move","value":"sit"}'
+    async with Server(Reply.stream(f'{{"actions":[{actions},{sit}]}}')) as server:
+        cortex = brain(Config(base_url=server.base_url, model="m"))
+        io = vars(cortex)["_plugin"].io_provider
+        io.fuser_system_prompt, io.fuser_inputs = "You are Spot.", "go"
+        await cortex.ask(f"You are Spot.\n\nAVAILABLE INPUTS:\ngo\nAVAILABLE ACTIONS:\n{LISTED}")
+        await cortex.aclose()
+    assert caplog.text.count("wants what the robot cannot do") == 100
 
 
 class Broken:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from reflexarc.om1 import additions
 from reflexarc.om1.edits import apply
 from reflexarc.om1.findings import Finding, check, next_steps
 from reflexarc.om1.install import plan_install
 from reflexarc.om1.manifest import MANIFEST
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root
-from reflexarc.packages import source
 from tests.om1.stand_ins import stand_in, write
 
 HERE = version("reflexarc")
@@ -224,13 +224,18 @@ def test_a_key_and_a_model_may_be_missing(root: Path, environ: dict[str, str]) -
     assert environ
 
 
-def test_the_next_steps_find_this_installation(root: Path) -> None:
-    """What is to be typed names where we came from, unless that is an index."""
-    steps = next_steps(root)
-    assert steps[0] == f"cd {root}"
-    url = source()
-    if url is None:
-        assert steps[1:] == ["uv sync", "uv run src/run.py spot_onboard"]
-    else:
-        assert f"@ {url}" in steps[2]
-        assert steps[-1] == "uv run --no-sync src/run.py spot_onboard"
+def test_the_next_steps_are_what_everybody_types(root: Path) -> None:
+    """The dependency is found by itself, so there is nothing special about them."""
+    assert next_steps(root) == [f"cd {root}", "uv sync", "uv run src/run.py spot_onboard"]
+
+
+def test_a_place_that_has_moved_is_noted(
+    root: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What pyproject.toml asks for may be gone, and installing again mends that."""
+    monkeypatch.setattr(additions, "source", lambda: "file:///elsewhere/reflexarc")
+    found = the_one(root, environ)
+    assert (found.level, "from another place" in found.what) == ("note", True)
+    plan = plan_install(root)
+    apply(plan.root, plan.edits)
+    assert not wrong(root, environ)

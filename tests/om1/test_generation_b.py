@@ -172,8 +172,11 @@ async def test_text_is_read_where_a_server_has_no_tools(generation_b: SimpleName
 
 async def test_function_schemas_are_read_at_every_question(generation_b: SimpleNamespace) -> None:
     """OM1 replaces them while it runs, once an MCP server has said what it can do."""
-    replies = [calls(("mcp_time", '{"zone":"UTC"}')) for _ in range(3)]
-    async with Server(*replies) as server, made(generation_b, server, [MOVE]) as plugin:
+    reply = calls(("mcp_time", '{"zone":"UTC"}'))
+    async with (
+        Server(route=lambda _: reply) as server,
+        made(generation_b, server, [MOVE]) as plugin,
+    ):
         assert await plugin.ask("time?") is None
         plugin.function_schemas = [MOVE, MCP]
         assert told(await plugin.ask("time?")) == [("mcp_time", '{"zone": "UTC"}')]
@@ -181,7 +184,7 @@ async def test_function_schemas_are_read_at_every_question(generation_b: SimpleN
         assert told(await plugin.ask("time?")) == [("mcp_time", "UTC")]
     names = [[tool["function"]["name"] for tool in request.json["tools"]]
              for request in server.requests]  # fmt: skip
-    assert names == [["move"], ["move", "mcp_time"], ["answer"]]
+    assert names == [["move"], ["move"], ["move", "mcp_time"], ["answer"]], "refused, asked again"
 
 
 async def test_schemas_that_cannot_be_used_are_told(
@@ -207,8 +210,11 @@ async def test_a_schema_that_cannot_be_used_costs_no_other(generation_b: SimpleN
 async def test_a_schema_that_is_changed_in_its_place_is_seen(generation_b: SimpleNamespace) -> None:
     """OM1 hands over a list that others may hold as well."""
     mine = deepcopy(MOVE)
-    replies = [calls(("move", '{"action":"jump"}')) for _ in range(2)]
-    async with Server(*replies) as server, made(generation_b, server, [mine]) as plugin:
+    reply = calls(("move", '{"action":"jump"}'))
+    async with (
+        Server(route=lambda _: reply) as server,
+        made(generation_b, server, [mine]) as plugin,
+    ):
         assert await plugin.ask("jump") is None
         mine["function"]["parameters"]["properties"]["action"]["enum"].append("jump")
         assert told(await plugin.ask("jump")) == [("move", "jump")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -13,16 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from reflexarc.errors import ConfigError
+from reflexarc.om1 import additions
 from reflexarc.om1.edits import apply
 from reflexarc.om1.install import Plan, plan_install, plan_removal
 from reflexarc.om1.manifest import MANIFEST, digest
 from reflexarc.om1.plugins import INSTALLED, Generation
+from reflexarc.onboard.models import MODELS
 from tests.om1.stand_ins import PYPROJECT, SUMMARY, commit, contents, git, stand_in, write
 
 HERE = version("reflexarc")
-REQUIREMENT = f"reflexarc[llama,mistral,onboard]>={HERE}; python_version >= '3.11'"
+REQUIREMENT = additions.requirement()
 PLUGINS = [f"src/llm/plugins/{brain.stem}.py" for brain in INSTALLED]
 TESTS = [
     f"tests/llm/plugins/{name}.py"
@@ -136,6 +140,21 @@ def test_a_page_of_plain_markdown_goes_into_the_summary(tmp_path: Path) -> None:
     assert (root / "docs/SUMMARY.md").read_text() == expected
 
 
+def test_the_page_has_the_commands_that_install_names(tmp_path: Path) -> None:
+    """What it tells to type is what works there, and it is as long to wait for as it says."""
+    root = stand_in(tmp_path)
+    install(root)
+    page = (root / "docs/developing/mistral_and_llama.mdx").read_text()
+    assert "\nuv sync\n" in page
+    assert {line for line in page.splitlines() if line.startswith("uv ")} >= {
+        "uv sync",
+        "uv run src/run.py spot_mistral",
+        "uv run src/run.py spot_llama",
+    }
+    fetched_mb = math.ceil(sum(entry.wheel_bytes for entry in MODELS.values()) / 1e6)
+    assert f"the model on board, {fetched_mb} MB" in page
+
+
 @pytest.mark.parametrize(("generation", "avatar"), [("A", False), ("B", False), ("B", True)])
 def test_plugins_meet_om1s_standards(tmp_path: Path, generation: Generation, avatar: bool) -> None:
     """The installed Python passes the lint and the format that OM1's own CI asks for."""
@@ -168,7 +187,7 @@ def aged(root: Path) -> None:
         manifest["created"][name] = digest(b"# Once.\n")
     for name, each in manifest["inserted"].items():
         text = (root / name).read_text()
-        older = each["text"].replace(f">={HERE}", ">=0.0.1").replace("# Key for", "# A key for")
+        older = each["text"].replace(REQUIREMENT, "reflexarc>=0.0.1").replace("# Key", "# A key")
         assert text.count(each["text"]) == 1
         write(root / name, text.replace(each["text"], older))
         each["text"] = older
@@ -345,6 +364,45 @@ def test_the_dependency_is_one_more(tmp_path: Path, listed: str, expected: list[
     assert dependencies(root) == expected
     remove(root)
     assert (root / "pyproject.toml").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "place",
+    [None, "file:///home/you/a%20folder", "git+https://example.org/reflexarc@0123456"],
+)
+def test_the_dependency_is_one_that_is_found(
+    tmp_path: Path, place: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names where reflexarc is; by its version alone, only where it came from an index.
+
+    Else neither OM1's robots nor its CI can be started any more, and whoever registers the name
+    there is run on them.
+    """
+    monkeypatch.setattr(additions, "source", lambda: place)
+    root = stand_in(tmp_path)
+    install(root)
+    *_, text = dependencies(root)
+    asked = Requirement(text)
+    assert (asked.name, asked.extras) == ("reflexarc", {"llama", "mistral", "onboard"})
+    assert (asked.url, str(asked.specifier)) == (place, "" if place else f">={HERE}")
+    assert asked.marker is not None
+    assert [asked.marker.evaluate({"python_version": each}) for each in ("3.10", "3.12")] == [
+        False,
+        True,
+    ]
+    remove(root)
+    assert (root / "pyproject.toml").read_text() == PYPROJECT
+
+
+def test_a_lock_that_uv_has_written_is_no_hindrance(tmp_path: Path) -> None:
+    """An update of ours is not refused for what our own dependency has brought."""
+    root = stand_in(tmp_path, git=True)
+    write(root / "uv.lock", "version = 2\n")
+    assert "not committed: uv.lock" in refused(plan_install, root)
+    git(root, "checkout", "--quiet", "uv.lock")
+    install(root)
+    write(root / "uv.lock", "version = 2\n")
+    assert not plan_install(root).edits
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,12 @@ def test_words_of_nobody_may_be_meant_for_the_robot(sensed: str) -> None:
         ("Okay, boy, run!", "run"),
         ("I'd like you to turn left now.", "turn left"),
         ("Please!", "please!"),
+        ("Why don't you sit down?", "sit down"),
+        ("Won’t you sit down?", "sit down"),
+        ("You can't sit still, can you?", "you can't sit still"),
+        ("hi there, puppy!", "hi there"),
+        ("Good boy!", "good boy"),
+        ("What can you do?", "what can you do"),
     ],
 )
 def test_politeness_is_no_part_of_a_wish(said: str, wish: str) -> None:
@@ -70,6 +76,16 @@ def test_politeness_is_no_part_of_a_wish(said: str, wish: str) -> None:
         ("Sit but first wag your tail.", ["wag your tail", "Sit"]),
         ("Swing right, and as soon as you are there release it.", ["Swing right", "release it"]),
         ("First right; after that straight on!", ["right", "straight on"]),
+        ("Don't run, walk.", ["Do not run", "walk"]),
+        ("Dont run and jump.", ["Do not run and jump"]),
+        ("No running, jumping or dancing!", ["No running, jumping or dancing"]),
+        ("Do not, under any circumstances, jump!", ["Do not, under any circumstances, jump"]),
+        ("Don't be shy and give me your paw.", ["Do not be shy", "give me your paw"]),
+        ("Stop running and sit down.", ["Stop running", "sit down"]),
+        ("sit don't jump", ["sit", "do not jump"]),
+        ("Turn right, not left", ["Turn right", "not left"]),
+        ("Sit. No, don't!", ["do not Sit No"]),
+        ("I don't like it when you dance.", ["I do not like it when you dance"]),
     ],
 )
 def test_wishes_are_told_apart_and_put_in_order(said: str, expected: list[str]) -> None:

@@ -23,10 +23,12 @@ from reflexarc.types import (
     Action,
     ActionReady,
     Attempt,
+    AttemptFailed,
     CortexOutputModel,
     Event,
     Finished,
     Json,
+    TextDelta,
     ToolCallDelta,
     Usage,
 )
@@ -380,6 +382,33 @@ async def test_a_form_that_is_ignored_gives_way(
     assert list(map(form_of, bodies)) == ["schema", "tools", "tools"]
     assert outcomes[0].tried == ["bad_output", "ok"]
     assert told(caplog) == ["The server ignores 'schema'; asking by 'tools' now."]
+
+
+async def test_who_reads_along_learns_that_the_answer_begins_anew() -> None:
+    """Between the text that was in vain and the next one stands that a try has failed."""
+    refused = refusing("tools")
+    async with Server(PROSE, refused, PROSE, GOOD) as server, brain(server) as llm:
+        told = [event async for event in llm.stream("go")]
+    kinds = [TextDelta, AttemptFailed, TextDelta, AttemptFailed, TextDelta, ActionReady]
+    assert [type(event) for event in told][: len(kinds)] == kinds
+    failed = told[1]
+    assert isinstance(failed, AttemptFailed)
+    assert (failed.attempt.outcome, failed.next) == ("bad_output", "LlamaLLM")
+    end = told[-1]
+    assert isinstance(end, Finished)
+    assert end.attempts[0] == failed.attempt
+
+
+async def test_a_thought_without_its_beginning_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What a model merely thinks of cannot be told from what it answers; somebody has to know."""
+    reply = Reply.stream(f"Well.\n</think>\n{FIRST}]}}")
+    outcomes, _ = await calls(reply, reply, asks=2)
+    assert [outcome.actions for outcome in outcomes] == [[SIT], [SIT]]
+    lines = [record.getMessage() for record in caplog.records if "thought" in record.getMessage()]
+    assert len(lines) == 1
+    assert "start the server with its reasoning parser" in lines[0]
 
 
 @pytest.mark.parametrize(

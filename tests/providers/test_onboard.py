@@ -16,8 +16,10 @@ import pytest
 from pydantic import BaseModel
 
 from reflexarc import LLM, LLMConfig, Prompt, RobotConfig, Vocabulary, load_llm
+from reflexarc.config import Sensed
 from reflexarc.errors import (
     BadOutputError,
+    ClosedError,
     ConfigError,
     ConnectError,
     TruncatedError,
@@ -238,6 +240,39 @@ async def test_opening_that_is_cancelled_leaves_nothing(environ: dict[str, str])
         await asyncio.sleep(0.002)
     task.cancel()
     await asyncio.wait({task})
+    assert engines() == before
+
+
+@pytest.mark.parametrize("left_after_s", [0.0, 0.05, 0.2])
+@pytest.mark.parametrize("structured", ["auto", "json"])
+async def test_closing_during_the_first_question_leaves_nothing(
+    structured: str, left_after_s: float, environ: dict[str, str]
+) -> None:
+    """A question that nobody has opened it for starts no engine behind the closing."""
+    before = engines()
+    llm = make(environ, structured=structured)
+    asking = asyncio.create_task(llm.ask("A person says: sit"))
+    await asyncio.sleep(left_after_s)
+    await llm.aclose()
+    assert asking.done()
+    assert isinstance(asking.exception(), ClosedError)
+    assert engines() == before
+    with pytest.raises(ClosedError):
+        await llm.ask("A person says: sit")
+    with pytest.raises(ClosedError):
+        await llm.warm(Prompt())
+    assert engines() == before
+
+
+async def test_closing_while_it_opens_leaves_nothing(environ: dict[str, str]) -> None:
+    """Whoever opens it meanwhile is told, and no engine is left."""
+    before = engines()
+    llm = make(environ)
+    opening = asyncio.create_task(llm.open())
+    await asyncio.sleep(0)
+    await llm.aclose()
+    with pytest.raises((ClosedError, UnavailableError)):
+        await opening
     assert engines() == before
 
 
@@ -466,17 +501,42 @@ async def acts_of(llm: Brain, prompt: Prompt) -> tuple[list[tuple[str, str]], Fi
 
 
 async def test_moves_come_first_and_then_a_sentence(spot: Brain, robot: RobotConfig) -> None:
-    """Both moves and the feeling are out before the model has written its first word."""
-    prompt = Prompt.for_robot(robot).at("A person says: have a seat and then wag your tail")
+    """The move and the feeling are out before the model has written its first word."""
+    prompt = Prompt.for_robot(robot).at("A person says: have a seat beside me")
     events = await ask(spot, prompt)
     kinds = [type(event) for event in events]
-    assert kinds[:3] == [ActionReady] * 3
-    assert kinds[3] is TextDelta
+    assert kinds[:2] == [ActionReady] * 2
+    assert kinds[2] is TextDelta
     done, finished = await acts_of(spot, prompt)
-    assert done[:2] == [("move", "sit"), ("move", "wag tail")]
-    assert [type_ for type_, _ in done] == ["move", "move", "emotion", "speak"]
+    assert done[:2] == [("move", "sit"), ("emotion", "happy")]
+    assert [type_ for type_, _ in done] == ["move", "emotion", "speak"]
     assert finished.usage is not None
     assert finished.usage.cached_tokens >= 0.9 * finished.usage.prompt_tokens
+
+
+async def test_two_moves_are_told_without_the_model(spot: Brain, robot: RobotConfig) -> None:
+    """It would tell one of them."""
+    prompt = Prompt.for_robot(robot).at("A person says: have a seat and then wag your tail")
+    done, finished = await acts_of(spot, prompt)
+    assert done[:2] == [("move", "sit"), ("move", "wag tail")]
+    assert done[-1] == ("speak", "Okay, I am sitting down, then I am wagging my tail.")
+    assert finished.usage is None
+
+
+async def test_a_sentence_that_contradicts_is_not_said(environ: dict[str, str]) -> None:
+    """What a model of this size writes as it likes; here it was taught to be contrary."""
+    told = Action(type="speak", value="No, I am not allowed to sit.")
+    contrary = tuple(
+        Sensed(sensed=f"A person says: {said}", actions=(SIT, told))
+        for said in ("sit, please.", "sit now.", "sit on the mat.")
+    )
+    taught = Prompt(system="You are Dot.", examples=contrary)
+    async with make(environ) as llm:
+        events = await ask(llm, taught.at("A person says: would you like to have a chair?"))
+        written = "".join(event.text for event in events if isinstance(event, TextDelta))
+        done = [event.action for event in events if isinstance(event, ActionReady)]
+    assert "not allowed" in written
+    assert done == [SIT, Action(type="speak", value="Okay, I am sitting down.")]
 
 
 async def test_no_is_said_without_the_model(spot: Brain, robot: RobotConfig) -> None:
@@ -505,11 +565,11 @@ async def test_a_sentence_that_does_not_come_in_time_is_done_without(
         done, finished = await acts_of(Deadline(spot, timeout=1.0), prompt)
     finally:
         os.kill(engine, signal.SIGCONT)
-    assert done == [("move", "dance"), ("emotion", "happy"), ("speak", "Okay.")]
+    assert done == [("move", "dance"), ("emotion", "happy"), ("speak", "Watch me dance!")]
     assert finished.total_s < 1
     assert [attempt.outcome for attempt in finished.attempts] == ["timeout", "ok"]
-    done, _ = await acts_of(spot, prompt)
-    assert done[-1] != ("speak", "Okay.")
+    done, finished = await acts_of(spot, prompt)
+    assert [attempt.outcome for attempt in finished.attempts] == ["ok"]
 
 
 async def test_a_robot_without_an_encoder_has_its_model_decide(

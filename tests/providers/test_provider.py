@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -18,6 +19,7 @@ from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.llama import LlamaLLM
 from reflexarc.providers.mistral import MistralLLM
 from reflexarc.providers.provider import Provider, ProviderLLM
+from reflexarc.registry import load_llm
 from reflexarc.schema import strict_schema
 from reflexarc.specs import ActionSpec
 from reflexarc.testing import Received, Reply, Server
@@ -139,7 +141,7 @@ async def test_chooses_the_transport(
     async with Server(GOOD) as server:
         base_url = f"http://{'localhost' if by_name else '127.0.0.1'}:{server.port}"
         made = config(base_url=base_url, transport=transport, api_key="k")
-        async with VendorWithSdkLLM(made, environ={}) as llm:
+        async with VendorWithSdkLLM(made, vocabulary=VOCABULARY, environ={}) as llm:
             answer = await llm.ask("sit!")
         assert answer.actions == [SIT]
         assert [len(sdks), len(server.requests)] == ([1, 0] if expected == "sdk" else [0, 1])
@@ -148,7 +150,7 @@ async def test_chooses_the_transport(
 async def test_an_sdk_is_opened_used_and_closed(sdks: list[RecordedTransport]) -> None:
     """The transport gets the address with its key and the model, and is opened and closed."""
     made = config(api_key="k")
-    async with VendorWithSdkLLM(made, environ={}) as llm:
+    async with VendorWithSdkLLM(made, vocabulary=VOCABULARY, environ={}) as llm:
         await llm.ask("sit!")
     assert sdks[0].address == Address("http://127.0.0.1:9/v1", "k")
     assert sdks[0].calls == ["open", "vendor-small", "close"]
@@ -362,15 +364,15 @@ async def test_asks_any_model_for_json() -> None:
     assert "feeling" in request.json["messages"][0]["content"]
 
 
-@pytest.mark.parametrize("output_model", [Mood, None], ids=["a model", "actions"])
-async def test_a_tool_takes_the_whole_answer(output_model: type[BaseModel] | None) -> None:
+@pytest.mark.parametrize("output_model", [Mood, CortexOutputModel], ids=["a model", "actions"])
+async def test_a_tool_takes_the_whole_answer(output_model: type[BaseModel]) -> None:
     """With tools and no vocabulary there is one tool, whose arguments are the answer."""
-    said = ANSWER if output_model is None else '{"feeling": "happy", "strength": 2}'
+    said = '{"feeling": "happy", "strength": 2}' if output_model is Mood else ANSWER
     reply = Reply.stream(ToolCallDelta("answer", said, 0, "call_1"), finish="tool_calls")
     answer, request = await answer_to(reply, output_model, structured="tools")
     assert answer.model_dump() == json.loads(said)
     (tool,) = request.json["tools"]
-    assert tool["function"]["parameters"] == strict_schema(output_model or CortexOutputModel)
+    assert tool["function"]["parameters"] == strict_schema(output_model)
 
 
 def test_a_grammar_needs_a_vocabulary() -> None:
@@ -410,13 +412,35 @@ def test_a_vocabulary_needs_a_place_for_its_actions() -> None:
         )
 
 
-async def test_without_a_vocabulary_any_action_will_do() -> None:
-    """Without a vocabulary, every action is given out and the schema asks for the form alone."""
+async def test_any_action_will_do_where_that_is_asked_for() -> None:
+    """An output model of actions that is named takes all of them; the schema asks for the form."""
     reply = Reply.stream('{"actions":[{"type":"fly","value":"up"}]}')
-    answer, request = await answer_to(reply)
+    answer, request = await answer_to(reply, CortexOutputModel)
     assert answer == CortexOutputModel(actions=[Action(type="fly", value="up")])
     schema = request.json["response_format"]["json_schema"]["schema"]
     assert schema == strict_schema(CortexOutputModel)
+
+
+@pytest.mark.parametrize("kind", ["LlamaLLM", "OnboardLLM", "FailoverLLM"])
+async def test_nothing_is_done_of_which_nothing_is_known(kind: str, tmp_path: Path) -> None:
+    """Without the robot's actions no action is asked for; texts, and prompts with actions, are."""
+    async with Server(GOOD, Reply.stream("Hello!")) as server:
+        one = {"type": "LlamaLLM", "base_url": server.base_url, "model": "m"}
+        settings = {
+            "LlamaLLM": one,
+            "OnboardLLM": {"type": kind},
+            "FailoverLLM": {"type": kind, "llms": [one]},
+        }
+        made = LLMConfig.model_validate(settings[kind])
+        llm = load_llm(made, environ={"HOME": str(tmp_path)})
+        for ask in (llm.ask, lambda prompt: anext(llm.act(prompt))):
+            with pytest.raises(ConfigError, match=r"not known .* actions=Vocabulary.load\(file\)"):
+                await ask("sit!")
+        assert server.requests == []
+        if kind != "OnboardLLM":
+            assert await llm.ask(Prompt(actions=VOCABULARY)) == CortexOutputModel(actions=[SIT])
+            assert await llm.write("Who are you?") == "Hello!"
+        await llm.aclose()
 
 
 async def test_ask_act_and_stream_tell_the_same() -> None:

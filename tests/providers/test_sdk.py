@@ -24,6 +24,7 @@ from reflexarc.errors import (
     AuthError,
     BadOutputError,
     BadRequestError,
+    ClosedError,
     ConnectError,
     ContextOverflowError,
     DeadlineError,
@@ -311,15 +312,18 @@ async def test_a_redirect_is_not_followed(kind: str) -> None:
 @both
 @pytest.mark.parametrize("end", ["cut", "reset"])
 async def test_a_stale_connection_costs_no_answer(kind: str, end: Any) -> None:
-    """A connection that dies before any answer is replaced once, and only once."""
+    """A kept connection that dies before any answer is replaced once, and a new one is not."""
+    good, bad = Reply.stream(SIT), Reply.nothing(end)
     async with (
-        Server(Reply.nothing(end), Reply.stream(SIT), *[Reply.nothing(end)] * 2) as server,
+        Server(good, bad, good, bad, bad, bad, good) as server,
         make(kind, server) as llm,
     ):
-        assert pairs((await llm.ask("sit")).actions) == [("move", "sit")]
-        with pytest.raises(ConnectError, match="closed the connection without an answer"):
-            await llm.ask("sit")
-    assert len(server.requests) == 4
+        for _ in range(2):
+            assert pairs((await llm.ask("sit")).actions) == [("move", "sit")]
+        for requests in (5, 6):
+            with pytest.raises(ConnectError, match="closed the connection without an answer"):
+                await llm.ask("sit")
+            assert len(server.requests) == requests
 
 
 @pytest.fixture(scope="module")
@@ -464,16 +468,17 @@ async def test_the_connection_is_kept(kind: str) -> None:
 
 
 @both
-async def test_closing_twice_and_going_on(kind: str) -> None:
-    """An LLM may be closed twice, and asked again afterwards."""
+async def test_once_closed_it_answers_only_when_it_is_opened_again(kind: str) -> None:
+    """An LLM may be closed twice, and used again where it is opened again."""
     async with Server(Reply.stream(SIT), Reply.stream(SIT)) as server:
         llm = make(kind, server)
-        await llm.aclose()
         await llm.ask("sit")
         await llm.aclose()
         await llm.aclose()
-        await llm.ask("sit")
-        await llm.aclose()
+        with pytest.raises(ClosedError, match=f"{kind} was closed; open it again"):
+            await llm.ask("sit")
+        async with llm:
+            await llm.ask("sit")
 
 
 @both

@@ -155,7 +155,8 @@ async def test_a_host_without_a_path_is_asked_where_the_vendor_answers(kind: Kin
         row = replace(kind.provider, base_url=f"http://other{path}", hosts=("127.0.0.1",))
         made: Kind = type(kind.__name__, (kind,), {"provider": row})
         for base_url in (f"http://127.0.0.1:{server.port}", f"http://127.0.0.1:{server.port}/x"):
-            async with made(config(base_url=base_url, api_key=OWN), environ={}) as llm:
+            given = config(base_url=base_url, api_key=OWN)
+            async with made(given, vocabulary=ROBOT, environ={}) as llm:
                 await llm.ask("sit!")
         assert [request.path for request in server.requests] == [
             f"{path}/chat/completions", "/x/chat/completions",

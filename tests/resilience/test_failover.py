@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from reflexarc import LLMConfig, Prompt, load_llm
 from reflexarc.attempts import AttemptFailed
+from reflexarc.due import due
 from reflexarc.errors import (
     AuthError,
     ConfigError,
@@ -83,6 +84,25 @@ async def test_a_silent_brain_has_its_share_of_the_time() -> None:
     assert 0.25 <= clock() - begun < 0.85
     assert [attempt.outcome for attempt in finished[-1].attempts] == ["timeout", "server", "ok"]  # pyright: ignore[reportAttributeAccessIssue]
     assert silent.asked[0].ended == "closed"
+
+
+async def test_one_that_is_not_reached_in_its_share_is_told_as_such() -> None:
+    """Its failure is the connection's, and says nothing of a slow model; the next one acts."""
+
+    class Unreached(ScriptedLLM[CortexOutputModel]):
+        async def stream(
+            self, prompt: str | Prompt, messages: Messages = None
+        ) -> AsyncGenerator[Event, None]:
+            due().seek("http://10.0.0.9/v1")
+            async with aclosing(super().stream(prompt, messages)) as events:
+                async for event in events:
+                    yield event
+
+    failover = chain(Unreached(Turn((SIT,), first_s=60.0)), acts(), timeout=0.9)
+    events = [event async for event in failover.stream("go")]
+    first, last = events[-1].attempts  # pyright: ignore[reportAttributeAccessIssue]
+    assert (first.outcome, last.outcome) == ("connection", "ok")
+    assert first.message.startswith("no connection to http://10.0.0.9/v1 within the 0.")
 
 
 async def test_once_it_acts_a_brain_has_all_the_time() -> None:

@@ -85,13 +85,27 @@ class Heard(Board):
         (b"sit!\r\n\n  \n\tjump! \n", ["sit!", "jump!"]),
         (b"\xff sit\n\xc3\xa9t\xc3\xa9\n", ["� sit", "été"]),
         ("sit 🐕\n".encode() * 9000, ["sit 🐕"] * 9000),
+        (b"\x1b[A\x1b[A\n\x1b[D\n\x1bOP\n\x1b[1;5C\n\x1b\x1b[A\n\x00\x7f\n\x1b", []),
+        (b"si\x1b[Ct!\x1b[1;2H\n\x1b]0;a title\x07jump\tup\x08\n", ["sit!", "jump up"]),
         (b"", []),
     ],
-    ids=["lines", "no last break", "white space", "not UTF-8", "more than one read", "empty"],
+    ids=[
+        "lines",
+        "no last break",
+        "white space",
+        "not UTF-8",
+        "more than one read",
+        "keys",
+        "keys between",
+        "empty",
+    ],
 )
 @pytest.mark.parametrize("kind", ["file", "pipe"])
 async def test_lines_are_heard(kind: str, data: bytes, expected: list[str], tmp_path: Path) -> None:
-    """Every line that is not empty is heard, from a file as from a pipe, the last one as well."""
+    """Every line that is not empty is heard, from a file as from a pipe, the last one as well.
+
+    Keys that write nothing are no part of it.
+    """
     board = Heard()
     with opened(kind, data, tmp_path) as fd:
         await Lines(fd).run(board)

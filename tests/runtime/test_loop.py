@@ -583,7 +583,7 @@ async def test_a_question_finds_a_connection_however_long_the_pause(
     reply, feed = Reply.stream('{"actions":[]}'), Feed("a")
     async with Server(reply, reply) as server:
         config = LLMConfig(type="LlamaLLM", model="m", base_url=server.base_url)
-        async with load_llm(config, environ={}) as llm:
+        async with load_llm(config, output_model=CortexOutputModel, environ={}) as llm:
             running = asyncio.create_task(make(llm, feed).run())
             await server.asked()
             await asyncio.sleep(1.2)

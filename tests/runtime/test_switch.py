@@ -16,7 +16,7 @@ from reflexarc.resilience import Breaker, FailoverLLM
 from reflexarc.runtime.switch import Switch
 from reflexarc.specs import ActionSpec
 from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
-from reflexarc.types import Message
+from reflexarc.types import CortexOutputModel, Message
 
 SIT = Action(type="move", value="sit")
 WALK = Action(type="move", value="walk")
@@ -130,7 +130,7 @@ async def test_each_of_a_chain_may_be_asked_alone() -> None:
                 {"type": "LlamaLLM", "model": "b", "base_url": up.base_url},
             ],
         )
-        whole = load_llm(config)
+        whole = load_llm(config, output_model=CortexOutputModel)
         assert isinstance(whole, FailoverLLM)
         first, second = whole.each_alone()
         async with Switch[Any]({"all": whole, "a": first, "b": second}) as switch:

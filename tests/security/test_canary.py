@@ -282,7 +282,7 @@ def made(base_url: str, brain: str = "http") -> LLM[Any]:
     """A brain with a key of its own, and every vendor's in the environment."""
     known = {"type": "LlamaLLM", "model": "m", "base_url": base_url, "timeout": 5}
     config = LLMConfig.model_validate({**known, **BRAINS[brain], "api_key": KEYS["api_key"]})
-    return load_llm(config, environ=ENVIRON)
+    return load_llm(config, actions=Vocabulary([ActionSpec("move", ("sit",))]), environ=ENVIRON)
 
 
 def all_of(value: object) -> str:

@@ -23,7 +23,7 @@ from reflexarc.resilience import Deadline, Failover, Hedge, Retry
 from reflexarc.telemetry import TickSpans, Traced
 from reflexarc.telemetry.names import SPAN_ATTRIBUTES
 from reflexarc.testing import Reply, ScriptedLLM, Server, Turn
-from reflexarc.types import ActionRefused, Message, PlainText, TextDelta, Usage
+from reflexarc.types import ActionRefused, CortexOutputModel, Message, PlainText, TextDelta, Usage
 from tests.telemetry.conftest import SAY, SECRET, SIT, run, tick
 
 DOWN = ServerError(f"down, and it quotes {SECRET}")
@@ -291,7 +291,7 @@ async def test_a_real_server_is_named_without_its_key(sink: Sink) -> None:
     async with Server(served, refusal) as server:
         port = server.port
         config = LLMConfig(type="LlamaLLM", model="m", base_url=server.base_url, api_key=SECRET)
-        async with load_llm(config, environ={}) as llm:
+        async with load_llm(config, output_model=CortexOutputModel, environ={}) as llm:
             traced = Traced(llm, [config], tracer_provider=sink.provider)
             assert (await traced.ask("go")).actions == [SIT]
             with pytest.raises(AuthError):

@@ -223,10 +223,9 @@ async def ask(server: Server, **settings: Any) -> tuple[list[Action], float]:
     config = LLMConfig.model_validate(
         {"type": "LlamaLLM", "base_url": server.base_url, "model": "m"} | settings
     )
-    async with load_llm(config, environ={}) as llm:
+    async with load_llm(config, output_model=CortexOutputModel, environ={}) as llm:
         started = now()
         answer = await llm.ask("sit!")
-        assert isinstance(answer, CortexOutputModel)
         return answer.actions, now() - started
 
 

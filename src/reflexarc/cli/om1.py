@@ -52,10 +52,10 @@ def install(path: Checkout, dry_run: DryRun = False, as_json: AsJson = False) ->
         report.plain("Installed. What is next:")
         for step in steps:
             report.plain(f"  {step}")
-        if source() is not None:
+        if (source() or "").startswith("file:"):
             report.plain(
-                "uv does not find this reflexarc on a package index, so add --no-sync to every "
-                "'uv run' there."
+                "pyproject.toml names a place on this machine now; for a pull request to OM1, "
+                "install reflexarc from a git address first."
             )
 
 

@@ -15,6 +15,7 @@ from reflexarc.errors import ConfigError
 from reflexarc.om1.checkout import PLUGINS, TESTS, Checkout
 from reflexarc.om1.examples import BRAINS, render_example
 from reflexarc.om1.plugins import INSTALLED, render, render_tests
+from reflexarc.packages import NAME, source
 from reflexarc.types import as_object
 
 EXTRAS = "llama,mistral,onboard"
@@ -120,15 +121,27 @@ class Insertion:
         return after.encode(), text
 
 
-def _dependency(whole: str) -> tuple[int, str]:
-    """At the end of the project's dependencies, else at their beginning.
+def requirement() -> str:
+    """What a checkout has to ask for, so that its installer finds this reflexarc.
 
-    With the marker, since OM1's own dependencies allow Python 3.10, where we do not run.
+    Returns
+    -------
+    str
+        The place that it was installed from, as OM1 names its own modules; the version alone where
+        that is an index. With a marker, since OM1's own dependencies allow Python 3.10, where we do
+        not run.
     """
+    url = source()
+    wanted = f">={version(NAME)}" if url is None else f" @ {url} "
+    return f"{NAME}[{EXTRAS}]{wanted}; python_version >= '3.11'"
+
+
+def _dependency(whole: str) -> tuple[int, str]:
+    """At the end of the project's dependencies, else at their beginning."""
     before = _dependencies(whole)
     if any(re.match(r"reflexarc\b", each) for each in before):
         return 0, ""
-    ours = f"reflexarc[{EXTRAS}]>={version('reflexarc')}; python_version >= '3.11'"
+    ours = requirement()
     for opening in re.finditer(r"^dependencies[ \t]*=[ \t]*\[", whole, re.MULTILINE):
         end = re.compile(r"^\]", re.MULTILINE).search(whole, opening.end())
         last = [(end.start(), f'    "{ours}",\n')] if end else []

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from reflexarc.errors import UnavailableError
 from reflexarc.llm import LLM
+from reflexarc.om1.fused import spoken
 
 
 class Completions:
@@ -81,7 +82,7 @@ class Completions:
         *past, question = messages
         loop = self._used_in()  # again: it may have been closed since
         try:
-            text = await llm.write(str(question.get("content") or ""), past)
+            text = await llm.write(spoken(str(question.get("content") or "")), past)
         finally:
             if loop is None:
                 await llm.aclose()

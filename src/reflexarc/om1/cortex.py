@@ -24,12 +24,18 @@ from reflexarc.decoder import fit
 from reflexarc.errors import ConfigError, ReflexarcError, UnavailableError
 from reflexarc.llm import LLM
 from reflexarc.om1.client import Client, Completions
-from reflexarc.om1.fused import read_actions, read_functions, read_fused
-from reflexarc.om1.settings import make_llm, read_settings
+from reflexarc.om1.fused import heard, read_actions, read_functions, read_fused
+from reflexarc.om1.settings import make_llm, read_settings, server_of
 from reflexarc.prompt import Prompt
-from reflexarc.providers.provider import ProviderLLM
 from reflexarc.telemetry.om1 import Latency
-from reflexarc.types import Action
+from reflexarc.types import (
+    Action,
+    ActionReady,
+    ActionRefused,
+    CortexOutputModel,
+    Event,
+    Finished,
+)
 from reflexarc.vocabulary import Vocabulary
 
 R = TypeVar("R", bound=BaseModel)
@@ -38,6 +44,9 @@ Messages = Sequence[Mapping[str, str]] | None
 Answering = Callable[..., Coroutine[Any, Any, Any]]
 
 _log = logging.getLogger(__name__)
+
+_MOST_REFUSED = 100
+"""Refused actions that one plugin tells of."""
 
 
 @dataclass(slots=True)
@@ -103,18 +112,22 @@ class Cortex(Generic[R]):
         self._config = read_settings(self._name, given, variables, tools=has_tools)
         # OM1's own class of the same shape: decoded action by action, which forgives more.
         self._acts = _is_actions(output_model)
-        answer = None if self._acts else output_model
+        # Any action: OM1 checks what its prompt says nothing of.
+        answer = CortexOutputModel if self._acts else output_model
         self._make_llm = partial(make_llm, self._config, answer, variables)
         self._llm = self._make_llm()
         self._warming: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
         self._dropped: weakref.finalize[..., Any] | None = None
+        self._refused: set[tuple[str, str]] = set()
         self._functions: tuple[list[Any], Vocabulary | None] = ([], None)
         self.client = self._client(given)
         self.history_manager: Any = history(_named(given), self.client)
         self.last_error: Exception | None = None
-        self._latency = Latency(getattr(self._llm, "model", self._name), self.client.base_url)
+        first, *others = self._llm.llms
+        model = self._name if others else getattr(first, "model", self._name)
+        self._latency = Latency(model, self.client.base_url)
 
     def __repr__(self) -> str:
         return f"Cortex({self._name}, {self.client!r})"
@@ -170,10 +183,11 @@ class Cortex(Generic[R]):
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
         self._use_in(asyncio.get_running_loop())
-        warming = self._warming
+        warming, llm = self._warming, self._llm
         self._use_in(None)
         self._is_closed = True
-        await _close(self._llm, warming)
+        self._llm = self._make_llm()  # OM1 may ask again, and that one answers no more
+        await _close(llm, warming)
 
     def _use_in(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Note where connections are, to close them there when OM1 drops the plugin.
@@ -183,15 +197,21 @@ class Cortex(Generic[R]):
         self._is_closed = False
         if loop is self._loop:
             return
-        if self._loop is not None and self._loop.is_closed():
-            self._llm = self._make_llm()  # what the last one had open has ended with its loop
+        if self._dropped is not None and loop is not None:
+            self._dropped()  # an LLM belongs to one loop
+            self._llm = self._make_llm()
+        elif self._dropped is not None:
+            self._dropped.detach()
+            self._dropped = None
         self._loop = loop
         self._warming = set()
-        if self._dropped is not None:
-            self._dropped.detach()
         if loop is not None:
             self._dropped = weakref.finalize(self, _close_in, loop, self._llm, self._warming)
             self._dropped.atexit = False  # what is still open then ends with the process
+
+    def _writer(self) -> LLM[Any]:
+        """The LLM, or, where that is not in use yet, one that is closed behind the text."""
+        return self._make_llm() if self._loop is None else self._llm
 
     def _used_in(self) -> asyncio.AbstractEventLoop | None:
         if self._is_closed:
@@ -231,15 +251,13 @@ class Cortex(Generic[R]):
             whole = self._read(prompt, io)
             await self._warm(whole)
             began = time.perf_counter()
-            if turn.hand_over is None:
-                answer = self._fitted(await self._llm.ask(whole, messages))
-                self._latency.observe(time.perf_counter() - began)
-                return answer
-            async with aclosing(self._llm.act(whole, messages)) as actions:
-                async for action in actions:
-                    turn.done.append(action)
-                    turn.hand_over(self._output([action]))
+            past = [heard(turn) for turn in messages or ()]
+            async with aclosing(self._llm.stream(whole, past)) as events:
+                async for event in events:
+                    self._note(event, turn)
             self._latency.observe(time.perf_counter() - began)
+            if turn.hand_over is None:
+                return turn.answer
         except ReflexarcError as error:
             self.last_error = error
             _log.error("%s gave no answer (%s): %s", self._name, error.kind, error.message)
@@ -255,6 +273,24 @@ class Cortex(Generic[R]):
             io.llm_end_time = time.time()
         is_whole = turn.hand_over is not None and self.last_error is None and not turn.stopped
         return self._output(turn.done) if turn.done or is_whole else None
+
+    def _note(self, event: Event, turn: _Turn) -> None:
+        if isinstance(event, ActionRefused):
+            self._tell(event)
+        elif isinstance(event, ActionReady) and turn.hand_over is not None:
+            turn.done.append(event.action)
+            turn.hand_over(self._output([event.action]))
+        elif isinstance(event, Finished) and turn.hand_over is None:
+            turn.answer = self._fitted(event.answer)
+
+    def _tell(self, refused: ActionRefused) -> None:
+        """Once for each action: a model that wants it will want it at every tick."""
+        key = (refused.type, refused.value)
+        if key in self._refused or len(self._refused) == _MOST_REFUSED:
+            return
+        self._refused.add(key)
+        reason = " ".join(refused.reason.split())
+        _log.warning("%s wants what the robot cannot do: %s", self._name, reason)
 
     async def _warm(self, whole: Prompt) -> None:
         """Once: have the stable part read ahead, or taken from disk, where that saves time.
@@ -300,11 +336,9 @@ class Cortex(Generic[R]):
         return fit(self._output_model, answer.model_dump())
 
     def _client(self, given: Any) -> Client:
-        base_url = given.base_url or self._config.base_url
-        if base_url is None and isinstance(self._llm, ProviderLLM):
-            base_url = self._llm.provider.base_url
+        base_url = given.base_url or server_of(self._config)
         key = self._config.api_key
-        completions = Completions(lambda: self._llm, self._used_in)
+        completions = Completions(self._writer, self._used_in)
         return Client(base_url, key.get_secret_value() if key else None, completions)
 
 

@@ -82,7 +82,7 @@ _ABOUT = {
         "Put MISTRAL_API_KEY into .env."
     ),
 }
-_TALK = "Talk to it:  uv run --no-sync python -m websockets ws://localhost:8765"
+_TALK = "Talk to it:  uv run python -m websockets ws://localhost:8765"
 
 _LAWS = (
     "If nobody asks for a move, or the move is dangerous or impossible, stand still. "

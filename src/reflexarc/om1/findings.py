@@ -10,12 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from reflexarc.om1.additions import EXTRAS
+from reflexarc.om1.additions import requirement
 from reflexarc.om1.checkout import Checkout, read_checkout
 from reflexarc.om1.environment import Environment, has_variable, read_environment
 from reflexarc.om1.manifest import read_manifest
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root
-from reflexarc.packages import USES, at_least, source
+from reflexarc.packages import USES, at_least
 
 Level = Literal["ok", "note", "problem"]
 
@@ -28,6 +28,7 @@ _MESSAGES = "src/zenoh_msgs"
 _OLD_DEFAULT = re.compile(r"^    \w+: (\w+) = \1\(", re.MULTILINE)  # a mutable default
 
 _NEWER_PYTHON = "export UV_PYTHON=3.12"
+_UPDATE = "uv sync"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,26 +121,9 @@ def next_steps(root: Path) -> list[str]:
     list of str
         Commands of a shell; the last one starts an example robot.
     """
-    start = "src/run.py spot_onboard"
     python = read_environment(root).python
     newer = [_NEWER_PYTHON] if python and python < _PYTHON else []
-    steps = [f"cd {shlex.quote(str(root))}", *newer, *_update()]
-    return [*steps, f"uv run {start}" if source() is None else f"uv run --no-sync {start}"]
-
-
-def _update() -> list[str]:
-    """Bring reflexarc into OM1's environment."""
-    if (url := source()) is None:
-        return ["uv sync"]
-    # A lock cannot have what no index has, so uv must not write it anew.
-    return ["uv sync --frozen", f"uv pip install {shlex.quote(f'reflexarc[{EXTRAS}] @ {url}')}"]
-
-
-def _upgrade(requirement: str) -> str:
-    name = requirement.partition(">")[0]
-    if source() is None:
-        return f"uv lock --upgrade-package {name} && uv sync"
-    return f"uv pip install {shlex.quote(requirement)}"
+    return [f"cd {shlex.quote(str(root))}", *newer, _UPDATE, "uv run src/run.py spot_onboard"]
 
 
 def _installed(checkout: Checkout) -> Iterator[Finding]:
@@ -150,10 +134,14 @@ def _installed(checkout: Checkout) -> Iterator[Finding]:
         yield Finding("problem", "the plugins are not installed", install)
         return
     installed = f"the plugins of reflexarc {manifest.version} are installed"
-    if manifest.version == here:
-        yield Finding("ok", installed)
-    else:
+    asked = manifest.inserted.get("pyproject.toml")
+    if manifest.version != here:
         yield Finding("note", f"{installed}, and this is {here}", install)
+    elif asked and requirement() not in asked.text:
+        what = "pyproject.toml asks for reflexarc from another place than this one came from"
+        yield Finding("note", what, install)
+    else:
+        yield Finding("ok", installed)
     if manifest.generation != checkout.generation:
         what = f"the plugins are for OM1 of generation {manifest.generation}"
         yield Finding("problem", what, install)
@@ -169,12 +157,12 @@ def _python(environment: Environment) -> Iterator[Finding]:
     python = environment.python
     if python and python < _PYTHON:
         what = f"Python is {python[0]}.{python[1]} there, and reflexarc needs 3.11 or newer"
-        yield Finding("problem", what, f"{_NEWER_PYTHON} && uv sync --frozen")
+        yield Finding("problem", what, f"{_NEWER_PYTHON} && {_UPDATE}")
 
 
 def _packages(root: Path, environment: Environment) -> Iterator[Finding]:
     packages, where = environment.packages, environment.known_by
-    update = " && ".join([f"cd {shlex.quote(str(root))}", *_update()])
+    update = f"cd {shlex.quote(str(root))} && {_UPDATE}"
     if not where:
         yield Finding("note", "packages are not known: there is no .venv and no uv.lock", update)
         return
@@ -188,7 +176,7 @@ def _packages(root: Path, environment: Environment) -> Iterator[Finding]:
         if not at_least(packages.get(name, ""), floor):
             least = ".".join(map(str, floor))
             what = f"{name} in {where} is {packages[name]}, and reflexarc needs {least} or newer"
-            yield Finding("problem", what, _upgrade(f"{name}>={least}"))
+            yield Finding("problem", what, _upgrade(name))
     yield from _mistralai(environment)
 
 
@@ -197,7 +185,11 @@ def _mistralai(environment: Environment) -> Iterator[Finding]:
     mistralai, pydantic = packages.get("mistralai", ""), packages.get("pydantic", "")
     if not at_least(mistralai, (3,)) or mistralai == _BROKEN_MISTRALAI:
         what = f"mistralai in {where} is {mistralai}, and MistralLLM needs 3 or newer"
-        yield Finding("problem", what, _upgrade("mistralai>=3"))
+        yield Finding("problem", what, _upgrade("mistralai"))
     if not at_least(pydantic, _MISTRALAIS_PYDANTIC):
         what = f"pydantic in {where} is {pydantic}, and mistralai needs 2.11.2 or newer"
-        yield Finding("problem" if mistralai else "note", what, _upgrade("pydantic>=2.11.2"))
+        yield Finding("problem" if mistralai else "note", what, _upgrade("pydantic"))
+
+
+def _upgrade(name: str) -> str:
+    return f"uv lock --upgrade-package {name} && {_UPDATE}"

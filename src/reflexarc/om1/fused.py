@@ -4,8 +4,9 @@ OM1's fuser writes one text a tick: laws and examples, then what is sensed, then
 and a question. A server's prefix cache ends where two prompts first differ, so with what is sensed
 in the middle, all the actions are read again at every tick. Here they go before it.
 
-What each sense says is put on a line of its own, ``Voice: sit!``, without the marks around it: it
-is less to read, and what a small model has examples of.
+What each sense says is put on a line of its own, ``Voice: sit!``, without the marks around it and
+without the time that some of OM1's inputs write down: it is less to read, and what a small model
+has examples of.
 
 The parts are found by what the fuser has recorded, never by searching for headings: what the robot
 hears may hold any text, and must not be able to pass for a list of actions.
@@ -13,6 +14,7 @@ hears may hold any text, and must not be able to pass for a list of actions.
 
 from __future__ import annotations
 
+import ast
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -22,6 +24,7 @@ from typing import Any
 
 from reflexarc.errors import ConfigError
 from reflexarc.specs import ActionSpec
+from reflexarc.types import as_object
 from reflexarc.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
@@ -36,6 +39,13 @@ NOTHING = "Nothing is sensed."
 # What one sense says, as OM1's inputs format it; a text may hold the marks as well.
 _BLOCK_OF_INPUT = re.compile(
     r"^INPUT: (?P<name>[^\n]*)\n// START\n(?P<text>.*?)\n// END[ \t]*$", re.DOTALL | re.MULTILINE
+)
+
+# How Python writes down what OM1 has heard and when; its MockInput tells that, and so its history.
+_ESCAPE = r"\\(?:[\\'nrt]|x[\da-f]{2}|u(?!d[89a-f])[\da-f]{4}|U[\da-f]{8})"
+_RECORD = re.compile(
+    r"Message\(timestamp=[-+.\de]+, message="
+    rf"""(?P<text>'(?:[^'\\]|{_ESCAPE})*'|"(?:[^"\\]|{_ESCAPE})*")\)"""
 )
 
 # One action, as OM1's describe_action writes it.
@@ -100,8 +110,31 @@ def _lines(inputs: str) -> str:
     if _BLOCK_OF_INPUT.sub("", inputs).strip():
         return f"{_INPUTS}{inputs}".strip()
     return "\n".join(
-        f"{block['name'].strip()}: {' '.join(block['text'].split())}" for block in blocks
+        f"{block['name'].strip()}: {' '.join(spoken(block['text']).split())}" for block in blocks
     )
+
+
+def spoken(text: str) -> str:
+    """A text with what was heard in the place of OM1's record of it.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"Message(timestamp=1.5, message='sit!')"``.
+
+    Returns
+    -------
+    str
+        Such as ``"sit!"``; without a record, the text as it is.
+    """
+    return _RECORD.sub(_heard, text)
+
+
+def _heard(record: re.Match[str]) -> str:
+    try:
+        return str(ast.literal_eval(record["text"]))
+    except (ValueError, SyntaxError):  # somebody has said something that looks like one
+        return record[0]
 
 
 @lru_cache(maxsize=8)  # the same at every tick
@@ -155,3 +188,21 @@ def read_functions(schemas: Iterable[Mapping[str, Any]]) -> Vocabulary | None:
         else:
             tools.append(dict(schema))
     return known
+
+
+def heard(turn: Any) -> Any:
+    """A past turn in the same words as what is sensed now.
+
+    Parameters
+    ----------
+    turn : object
+        As OM1's history has it, with ``content``.
+
+    Returns
+    -------
+    object
+        Another one; the same where it has no text.
+    """
+    known = as_object(turn)
+    content = known.get("content") if known else None
+    return {**known, "content": spoken(content)} if known and isinstance(content, str) else turn

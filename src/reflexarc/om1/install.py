@@ -163,7 +163,8 @@ def _refuse_changes(
     root: Path, changed: list[str] | None, manifest: Manifest | None, clean: Contents
 ) -> None:
     """Refuse files that differ from the last commit by more than an earlier install."""
-    ours = manifest.paths if manifest else set[str]()
+    # uv has written its lock, once our dependency was there.
+    ours = {*manifest.paths, "uv.lock"} if manifest else set[str]()
     inserted = manifest.inserted if manifest else dict[str, Inserted]()
     foreign = [
         name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,10 +13,10 @@ from pydantic_core import to_jsonable_python
 
 from reflexarc.config import LLMConfig, validate
 from reflexarc.errors import ConfigError, did_you_mean
-from reflexarc.llm import LLM
 from reflexarc.onboard.catalogue import DEFAULT, MODELS
 from reflexarc.onboard.models import is_path
-from reflexarc.registry import find_llm, load_llm
+from reflexarc.registry import find_llm
+from reflexarc.resilience.chain import FailoverLLM
 from reflexarc.source import Source
 from reflexarc.types import Json
 
@@ -65,30 +66,31 @@ def read_settings(
 
 
 def make_llm(
-    config: LLMConfig, output_model: type[BaseModel] | None, environ: Mapping[str, str]
-) -> LLM[Any]:
-    """Make the LLM of a plugin; see `reflexarc.registry.load_llm`.
+    config: LLMConfig, output_model: type[BaseModel], environ: Mapping[str, str]
+) -> FailoverLLM[Any]:
+    """Make the LLM of a plugin: a chain, also of one brain, so that it tries again and rests.
 
     Parameters
     ----------
     config : LLMConfig
         From `read_settings`.
-    output_model : type or None
-        What an answer becomes; None is a list of actions.
+    output_model : type
+        What an answer becomes.
     environ : mapping of str to str
         Where keys are looked up.
 
     Returns
     -------
-    LLM
+    FailoverLLM
 
     Raises
     ------
     ConfigError
         In the words that OM1's own plugins have, where neither key nor server is named.
     """
+    shown_all = config.model_copy(update={"history_length": sys.maxsize})  # OM1 shortens the past
     try:
-        return load_llm(config, output_model=output_model, environ=environ)
+        return FailoverLLM(shown_all, output_model=output_model, environ=environ)
     except ConfigError as error:
         is_nowhere = not (config.llms or _host(config) or config.type == "OnboardLLM")
         if error.variable or is_nowhere:
@@ -182,7 +184,22 @@ def _without_openminds_key(config: LLMConfig, environ: Mapping[str, str]) -> LLM
     return config.model_copy(update={"api_key": None})
 
 
-def _host(config: LLMConfig) -> str:
+def server_of(config: LLMConfig) -> str | None:
+    """The server that a plugin asks.
+
+    Parameters
+    ----------
+    config : LLMConfig
+        From `read_settings`.
+
+    Returns
+    -------
+    str or None
+        As configured, or the vendor's own; None where there is none, or more than one.
+    """
     provider = getattr(find_llm(config.type), "provider", None)
-    base_url = config.base_url or (provider.base_url if provider else None) or ""
-    return urlsplit(base_url).hostname or ""
+    return config.base_url or (provider.base_url if provider else None)
+
+
+def _host(config: LLMConfig) -> str:
+    return urlsplit(server_of(config) or "").hostname or ""

@@ -77,13 +77,44 @@ class Classifier(Generic[L]):
         numpy.ndarray of float64, shape (len(texts), len(self.labels))
             In the order of `labels`; each row adds up to 1.
         """
-        scores = _SHARPNESS * (self._alike(texts) @ self._factors)
-        scores = np.exp(scores - scores.max(1, keepdims=True))
-        return scores / scores.sum(1, keepdims=True)
+        return shares(self.scores(texts))
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """How far some texts go in the direction of each label; computes, for some 10 ms a text.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            At least one.
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (len(texts), len(self.labels))
+            In the order of `labels`; near 1 for what was learned, near 0 for what is like nothing
+            that was.
+        """
+        return self._alike(texts) @ self._factors
 
     def _alike(self, texts: Sequence[str]) -> NDArray[np.float64]:
         meaning = (self._encode(texts) @ self._vectors.T).astype(np.float64)
         return meaning * np.abs(meaning) + self._words.rows(texts) @ self._grams.T
+
+
+def shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What of 1 falls to each label.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray of float64, shape (texts, labels)
+        As of `Classifier.scores`.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (texts, labels)
+        Each row adds up to 1, also where no score is worth much.
+    """
+    fits = np.exp(_SHARPNESS * (scores - scores.max(1, keepdims=True)))
+    return fits / fits.sum(1, keepdims=True)
 
 
 class _Words:

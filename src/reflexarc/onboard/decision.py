@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Protocol
 
 from reflexarc.config import Sensed
 from reflexarc.onboard.hearing import plain
-from reflexarc.onboard.phrasebook import Kind, phrasebook
+from reflexarc.onboard.phrasebook import Kind, name_of, phrasebook
 from reflexarc.specs import ActionSpec, folded
 from reflexarc.types import Action
 from reflexarc.vocabulary import Vocabulary
@@ -24,23 +23,57 @@ class Decision:
     Parameters
     ----------
     kind : str
-        ``"act"``, ``"silence"`` where nobody spoke, or why there is nothing to do; see `Kind`.
+        ``"act"``, ``"forbidden"`` where that is all, ``"silence"`` where nobody spoke, or why there
+        is nothing to do; see `Kind`.
     moves : tuple of Action
         In order; or the idle one, where the robot has one.
     shown : tuple of Action
         What it feels.
-    answer : str or None, default None
-        What it says, where that is fixed: a request that is not followed must not be agreed to.
+    answer : str, default ""
+        What it says, where the model's sentence is none or does not fit; none where nobody spoke.
+    is_fixed : bool, default False
+        Whether it says that in any case: a request that is not followed must not be agreed to.
     """
 
-    kind: Literal["act", "silence"] | Kind
+    kind: Literal["act", "forbidden", "silence"] | Kind
     moves: tuple[Action, ...]
     shown: tuple[Action, ...]
-    answer: str | None = None
+    answer: str = ""
+    is_fixed: bool = False
 
 
-Decide = Callable[[str], Decision]
-"""Decides about what is sensed; computes for some 20 ms."""
+class Mind(Protocol):
+    """What decides, and knows whether a sentence fits."""
+
+    def decide(self, sensed: str) -> Decision:
+        """Decide about what is sensed; computes for some 20 ms.
+
+        Parameters
+        ----------
+        sensed : str
+            What is sensed now.
+
+        Returns
+        -------
+        Decision
+        """
+        ...
+
+    def fits(self, sentence: str, decision: Decision) -> bool:
+        """Whether a sentence can be said by a robot that does this; computes for some 20 ms.
+
+        Parameters
+        ----------
+        sentence : str
+            What the model has written.
+        decision : Decision
+            What is done.
+
+        Returns
+        -------
+        bool
+        """
+        ...
 
 
 def is_decidable(vocabulary: Vocabulary) -> bool:
@@ -102,9 +135,9 @@ def derived_examples(vocabulary: Vocabulary) -> tuple[Sensed, ...]:
     for spec in filter(is_moved, vocabulary.specs):
         for value in spec.values or ():
             move = Action(type=spec.type, value=value)
-            wish = value if " " in value else f"{spec.type} {value}"
-            say = Action(type=speech, value=f"Okay, {wish}.")
-            found.append(Sensed(sensed=f"A person says: {wish}, please.", actions=(move, say)))
+            say = Action(type=speech, value=phrasebook().told([move]))
+            heard = f"A person says: {name_of(move)}, please."
+            found.append(Sensed(sensed=heard, actions=(move, say)))
     for said, answer in phrasebook().talk.items():
         say = Action(type=speech, value=answer)
         actions = (idle, say) if idle else (say,)

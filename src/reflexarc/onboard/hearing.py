@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from reflexarc.onboard.prohibition import INSIDE, goes_on, spelled_out, unwound
+
 _SPEAKING = (
     r"says?|said|asks?|shouts?|calls?|cries|yells?|whispers?|tells?|adds?|mutters?|hears?|heard"
 )
@@ -29,13 +31,25 @@ _DESCRIBING = re.compile(
 
 # Words around a wish that do not belong to it.
 _AROUND = re.compile(
-    r"\b(?:come on,?|um+|uh+|er+|erm|hmm+|please|kindly|just|hey|hi|okay|ok|well|so|now|right so"
-    r"|(?:would|could|can|will|may|should|must) you|you (?:should|must|can|may|have to|need to)"
+    r"\b(?:come on,?|um+|uh+|er+|erm|hmm+|please|kindly|just|(?:hey|hi)(?! there)|okay|ok|well|so"
+    r"|now|right so"
+    r"|why (?:do not|don['’]?t) (?:you|we)(?! (?:ever|like|love|have|know|think|want|talk)\b)"
+    r"|why not(?= \w)|(?:won|can|couldn|wouldn|shouldn)['’]?t you(?: like to)?"
+    r"|don['’]?t you (?:(?:want|like|wish|have|need) to|feel like|think you should)"
+    r"|(?<!\bwhat )(?:would|could|can|will|may|should|must) you"
+    r"|you (?:should|must|can|may|have to|need to)(?!['’])"
     r"|i want you to|i need you to|i(?: would|'d) like you to|let(?:'s| us| me) see you"
-    r"|for (?:me|us)|if you (?:don't mind|can|like)|robot|boy|girl|dog(?:gy|gie)?|puppy)\b,?",
+    r"|for (?:me|us)|if you (?:don't mind|can|like)"
+    r"|(?<!\bgood )(?:robot|boy|girl|dog(?:gy|gie)?|puppy))\b,?",
     re.IGNORECASE,
 )
 _TWICE = re.compile(r"\b(\w+)(?:[ ,]+\1\b)+", re.IGNORECASE)
+
+# What a sentence has that says no, and what one has that tells of oneself.
+_DECLINING = re.compile(
+    r"\b(?:no|not|cannot|never|nothing|sorry|unable|afraid)\b|n['’]t\b", re.IGNORECASE
+)
+_OF_ONESELF = re.compile(r"\b(?:i|my|mine|me|we|us|our|here)\b|\blet['’]s\b", re.IGNORECASE)
 
 # Two wishes: what stands between them, and what turns them round.
 _BETWEEN = re.compile(
@@ -43,12 +57,14 @@ _BETWEEN = re.compile(
     r"|(?:and,? )?(?:when|as soon as|once) (?:that is|that's|you are|you're|you have|you've)"
     r" (?:done|there|finished|arrived|ready|up|down|back)\b,?"
     r"|and|but)\s+|[;.!?]+\s+(?:(?:once|as soon as|when) (?:you are|you're|you have|you've)"
-    r" (?:done|there|finished|arrived|ready|up|down|back)\b,?\s+)?|,\s+)",
+    r" (?:done|there|finished|arrived|ready|up|down|back)\b,?\s+)?|,\s+)|" + INSIDE,
     re.IGNORECASE,
 )
 _ARRIVED = re.compile(
     r"(?:done|there|finished|arrived|ready|up|down|back)\b(?: with (?:it|that))?,?", re.IGNORECASE
 )
+_OF_ME = re.compile(r"i\b|(?:do not|never)\b", re.IGNORECASE)
+_IT = re.compile(r"(?:(?:do )?(?:it|that|this|so))?", re.IGNORECASE)
 _ORDER = re.compile(r"^(?:first(?:ly)?|and|then|next|finally)\b[,:]?\s*", re.IGNORECASE)
 _LATER_FIRST = (
     re.compile(r"^before(?: you)?\s+(?P<second>[^,]+),\s*(?P<first>.+)$", re.IGNORECASE),
@@ -150,6 +166,21 @@ def plain(said: str) -> str:
     return text or " ".join(said.lower().split())
 
 
+def affirms(sentence: str) -> bool:
+    """Whether a sentence tells of oneself, and says no to nothing.
+
+    Parameters
+    ----------
+    sentence : str
+        What the robot may say.
+
+    Returns
+    -------
+    bool
+    """
+    return _OF_ONESELF.search(sentence) is not None and _DECLINING.search(sentence) is None
+
+
 def is_description(part: str) -> bool:
     """Whether a part of what was said describes something, and is no wish by itself.
 
@@ -180,9 +211,22 @@ def wishes(said: str) -> tuple[str, ...]:
     tuple of str
         One, the whole, where there is nothing to part.
     """
-    said = _AROUND.sub(" ", said).strip()
+    said = spelled_out(_AROUND.sub(" ", said).strip())
     for pattern in (*_LATER_FIRST, *_EARLIER_FIRST):
-        if (found := pattern.match(said)) and not _ARRIVED.match(found["first"]):
+        found = pattern.match(said)
+        if found and not (_ARRIVED.match(found["first"]) or _OF_ME.match(found["second"])):
             return (*wishes(found["first"]), *wishes(found["second"]))
-    parts = [_ORDER.sub("", part).strip(" ,.!?;") for part in _BETWEEN.split(said)]
-    return tuple(filter(None, parts)) or (said,)
+    parts: list[str] = []
+    at, between = 0, ""
+    for found in (*_BETWEEN.finditer(said), None):
+        part = _ORDER.sub("", said[at : found.start() if found else None]).strip(" ,.!?;")
+        if parts and goes_on(parts[-1], between, part):
+            parts[-1] += between + part
+        elif part:
+            parts.append(part)
+        if found:
+            at, between = found.end(), found[0]
+    is_forbidden, about = unwound(parts[-1]) if parts else (False, said)
+    if is_forbidden and _IT.fullmatch(about):  # "sit, no, don't": all of it
+        return (" ".join((parts[-1], *parts[:-1])),)
+    return tuple(parts) or (said,)

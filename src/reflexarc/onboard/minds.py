@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from reflexarc.config import Sensed
 from reflexarc.errors import ReflexarcError
 from reflexarc.onboard.catalogue import SMALL
-from reflexarc.onboard.decision import Decide, is_decidable
+from reflexarc.onboard.decision import Mind, is_decidable
 from reflexarc.onboard.models import ModelStore, find, xdg_directory
 from reflexarc.onboard.phrasebook import phrasebook
 from reflexarc.vocabulary import Vocabulary
@@ -40,7 +40,7 @@ class Minds:
         self._path = path
         self.treatment = SMALL
         """How the model is asked for actions; known once this is open."""
-        self._made: dict[tuple[Vocabulary, tuple[Sensed, ...]], Decide] = {}
+        self._made: dict[tuple[Vocabulary, tuple[Sensed, ...]], Mind] = {}
         self._vectors: Vectors | None = None
         self._is_open = False
         self._opening = asyncio.Lock()
@@ -60,7 +60,7 @@ class Minds:
 
     async def decider(
         self, model: str, vocabulary: Vocabulary, examples: tuple[Sensed, ...]
-    ) -> Decide | None:
+    ) -> Mind | None:
         """The decider of a vocabulary and examples.
 
         Parameters
@@ -74,7 +74,7 @@ class Minds:
 
         Returns
         -------
-        callable or None
+        Mind or None
             None where the model has no encoder, or the vocabulary is not for one.
         """
         await self.open(model)
@@ -111,12 +111,14 @@ class Minds:
             return None
 
 
-def _make(vocabulary: Vocabulary, examples: tuple[Sensed, ...], vectors: Vectors) -> Decide:
+def _make(vocabulary: Vocabulary, examples: tuple[Sensed, ...], vectors: Vectors) -> Mind:
     from reflexarc.onboard.decider import Decider
 
-    decide = Decider(vocabulary, examples, vectors).decide
-    decide("A person says: hello")  # reads the weights in, which the first question would wait for
-    return decide
+    decider = Decider(vocabulary, examples, vectors)
+    decider.decide(
+        "A person says: hello"
+    )  # reads the weights in, which the first question would wait for
+    return decider
 
 
 def default_vectors(environ: Mapping[str, str]) -> Path:

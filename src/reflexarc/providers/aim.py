@@ -109,7 +109,7 @@ class ActionsAim(Aim):
     Parameters
     ----------
     vocabulary : Vocabulary or None
-        What the robot can do; None accepts any action.
+        What the robot can do; None takes any action.
     output_model : type
         What the answer becomes.
 
@@ -141,7 +141,9 @@ class ActionsAim(Aim):
 
     def decoder(self) -> Decoder:
         """What decodes one answer; see `Aim.decoder`."""
-        return JsonActions(self.vocabulary.judge if self.vocabulary else judge_any)
+        if self.vocabulary is None:
+            return JsonActions(judge_any)
+        return JsonActions(self.vocabulary.judge, self.vocabulary.specs)
 
     def _hold(self, form: Form) -> Held:
         if self.vocabulary is None:

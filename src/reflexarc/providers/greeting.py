@@ -15,6 +15,9 @@ _log = logging.getLogger(__name__)
 GREETING_S = 2.0
 """Seconds a greeting may take, with all that opening a connection takes."""
 
+WAITED_S = 0.5
+"""Seconds for which a robot that begins waits for a connection; the first question waits longer."""
+
 
 class Greeter:
     """Knows when a connection was last used, and greets where none is likely to stay open.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from types import SimpleNamespace
 
 import aiohttp
 
+from reflexarc.due import due
 from reflexarc.llm import Request, Transport
 from reflexarc.providers.chat import read_reply
 from reflexarc.providers.connection import IDLE_S, Address, connect_error, greeting_url
@@ -98,22 +100,24 @@ class HttpTransport(Transport):
     async def _respond(self, body: Json) -> tuple[Address, aiohttp.ClientResponse]:
         """Send the request; once more where no answer had begun and it may go better.
 
-        A server that has just died breaks the connection, and then refuses one: each may pass once.
+        A server that has just died breaks a kept connection, and then refuses a new one: each may
+        pass once.
         """
         address = await self._locate(None)
         met: set[bool] = set()
         while True:
+            reused: list[bool] = []
             try:
-                return address, await self._post(address, body)
+                return address, await self._post(address, body, reused)
             except (aiohttp.ClientError, OSError) as error:
                 failure = connect_error(address, error)
                 # This one shows the request it was about, and so the key.
                 cause = None if isinstance(error, aiohttp.ClientResponseError) else error
-                # A connection that was made and then broke: a fresh one may do. llama.cpp closes
-                # after a stream what it has promised to keep alive (measured). One that was refused
-                # helps only if the server has moved.
+                # A kept connection that broke: a fresh one may do. llama.cpp closes after a stream
+                # what it has promised to keep alive (measured). One that was refused helps only if
+                # the server has moved. One that was made, and broke, has had the request.
                 refused = isinstance(error, aiohttp.ClientConnectorError)
-                if refused in met:
+                if refused in met or not (refused or reused):
                     raise failure from cause
                 met.add(refused)
                 found = await self._locate(address if refused else None)
@@ -121,16 +125,23 @@ class HttpTransport(Transport):
                     raise failure from cause
                 address = found
 
-    async def _post(self, address: Address, body: Json) -> aiohttp.ClientResponse:
+    async def _post(
+        self, address: Address, body: Json, reused: list[bool]
+    ) -> aiohttp.ClientResponse:
+        """Send the request; a kept connection that it goes by is noted among those `reused`."""
         url = f"{address.base_url}/chat/completions"
         # Unpacked, since a proxy that packs a stream holds it back.
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         headers |= address.authorization()
-        return await self._opened().post(url, json=body, headers=headers, allow_redirects=False)
+        due().seek(address.base_url)
+        return await self._opened().post(
+            url, json=body, headers=headers, allow_redirects=False, trace_request_ctx=reused
+        )
 
     async def _head(self) -> Mapping[str, str]:
         """Send a greeting; whatever is answered, its connection goes back to the others."""
         address = await self._locate(None)
+        due().seek(address.base_url)
         greeting = self._opened().head(
             greeting_url(address), headers=address.authorization(), allow_redirects=False
         )
@@ -142,10 +153,14 @@ class HttpTransport(Transport):
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
+            traces = aiohttp.TraceConfig()
+            traces.on_connection_reuseconn.extend((_note_reuse, _note_reached))
+            traces.on_connection_create_end.append(_note_reached)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[traces],
             )
         return self._session
 
@@ -155,3 +170,12 @@ class HttpTransport(Transport):
         self._greeter.lost()
         if session is not None:
             await session.close()
+
+
+async def _note_reuse(_: object, context: SimpleNamespace, __: object) -> None:
+    if context.trace_request_ctx is not None:  # a greeting does not mind
+        context.trace_request_ctx.append(True)
+
+
+async def _note_reached(*_: object) -> None:
+    due().seek(None)

@@ -15,7 +15,13 @@ from reflexarc.errors import LLMError
 from reflexarc.providers.connection import IDLE_S, connect_error
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.llama_native import read_native
-from reflexarc.providers.sdk import AnsweredError, Response, SdkTransport, StaleConnectionError
+from reflexarc.providers.sdk import (
+    AnsweredError,
+    Response,
+    SdkTransport,
+    StaleConnectionError,
+    trace,
+)
 from reflexarc.types import Json
 
 if TYPE_CHECKING:
@@ -60,7 +66,7 @@ class LlamaSdkTransport(SdkTransport[_Client]):
             timeout=None,  # the clocks of a call are ours
             trust_env=False,
             limits=httpx.Limits(keepalive_expiry=IDLE_S),
-            event_hooks={"response": [self._arrive]},
+            event_hooks={"request": [trace], "response": [self._arrive]},
         )
         sdk = AsyncLlamaAPIClient(
             # Without one it would take LLAMA_API_KEY, for any server.

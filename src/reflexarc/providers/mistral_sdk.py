@@ -26,6 +26,7 @@ from reflexarc.providers.sdk import (
     SdkTransport,
     StaleConnectionError,
     media_of,
+    trace,
 )
 from reflexarc.types import Json
 
@@ -97,7 +98,7 @@ class MistralSdkTransport(SdkTransport[_Client]):
             verify=context,
             trust_env=False,
             limits=httpx2.Limits(keepalive_expiry=IDLE_S),
-            event_hooks={"response": [self._arrive]},
+            event_hooks={"request": [trace], "response": [self._arrive]},
         )
         unused = httpx2.Client(verify=context, trust_env=False)
         key = self._address.api_key

@@ -21,14 +21,14 @@ from reflexarc.config import Sensed
 from reflexarc.decoder import Decoder, judge_any
 from reflexarc.errors import ConfigError
 from reflexarc.lines import LineActions, LineForm
-from reflexarc.llm import Messages, R, Request, Transport
+from reflexarc.llm import R, Request, Transport
 from reflexarc.messages import unmarked
 from reflexarc.onboard.decision import derived_examples, is_decidable
 from reflexarc.onboard.engine import Endpoint, Engine
 from reflexarc.onboard.minds import Minds, default_vectors
 from reflexarc.onboard.models import DEFAULT, ModelStore, default_root, find, is_path
 from reflexarc.onboard.prefix import PrefixCache, default_prefixes
-from reflexarc.prompt import Prompt, build_messages, read_prompt
+from reflexarc.prompt import Prompt, build_messages
 from reflexarc.providers.aim import ActionsAim, Aim
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.http import Address, HttpTransport
@@ -65,6 +65,7 @@ class OnboardLLM(ProviderLLM[R]):
         UnavailableError
             If the model has not been fetched, or the engine is not installed or does not start.
         """
+        self._gate.open()
         await asyncio.gather(self._serving(), self._minds.open(self.model))
 
     async def connect(self) -> None:
@@ -73,6 +74,9 @@ class OnboardLLM(ProviderLLM[R]):
 
     async def warm(self, prompt: Prompt) -> None:
         """Read the prompt's stable part ahead, or take it from disk; see `LLM.warm`."""
+        await self._gate.during(lambda: self._read_ahead(prompt))
+
+    async def _read_ahead(self, prompt: Prompt) -> None:
         loop = asyncio.get_running_loop()
         whole = prompt.at("")
         aim = self._aim_of(whole)
@@ -96,26 +100,22 @@ class OnboardLLM(ProviderLLM[R]):
             await asyncio.to_thread(self._prefixes.used, name)
             self._warm = (name, endpoint.pid)
 
-    def stream(
-        self, prompt: str | Prompt, messages: Messages = None
-    ) -> AsyncGenerator[Event, None]:
-        """Ask, and give out everything that happens as it happens; see `LLM.stream`."""
-        whole = read_prompt(prompt, messages)
+    def _events(self, whole: Prompt, aim: Aim) -> AsyncGenerator[Event, None]:
         if whole.is_plain:
-            return self._written(super().stream(whole))
-        return self._acting(whole, self._aim_of(whole))
+            return self._written(self._answer(whole, aim))
+        return self._acting(whole, aim)
 
     async def _acting(self, whole: Prompt, aim: Aim) -> AsyncGenerator[Event, None]:
         """Decide and then speak, where there is a decider; else all is the model's."""
         await self._minds.open(self.model)
-        decide, lines = None, self._lines_of(aim)
+        mind, lines = None, self._lines_of(aim)
         if lines is not None:
             whole = self._with_examples(whole, lines)
-            decide = await self._minds.decider(self.model, lines.vocabulary, whole.examples)
-        if decide is None or lines is None or not isinstance(aim, ActionsAim):
+            mind = await self._minds.decider(self.model, lines.vocabulary, whole.examples)
+        if mind is None or lines is None or not isinstance(aim, ActionsAim):
             events = self._answer(whole, aim)
         else:
-            spoken = Spoken(decide, aim, lines, self.name, self.model)
+            spoken = Spoken(mind, aim, lines, self.name, self.model)
             events = spoken.events(whole, lambda sentence: self._answer(whole, sentence))
         async with aclosing(events):
             async for event in events:
@@ -136,11 +136,14 @@ class OnboardLLM(ProviderLLM[R]):
                 self._warm = (self._warm[0], 0)
 
     async def aclose(self) -> None:
-        """Close the connections and end the child; may be called twice."""
-        await super().aclose()
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            await engine.aclose()
+        """End all questions, close the connections and end the child; may be called twice."""
+        try:
+            await super().aclose()
+        finally:
+            async with self._starting:
+                engine, self._engine = self._engine, None
+            if engine is not None:
+                await engine.aclose()
 
     def _make_transport(self, environ: Mapping[str, str]) -> Transport:
         for name in ("base_url", "api_key"):
@@ -176,6 +179,7 @@ class OnboardLLM(ProviderLLM[R]):
                     ),
                     prefixes=self._prefixes.root if keeps else None,
                 )
+                self._gate.check()  # closed meanwhile, it would be closed by nobody
                 self._engine = await engine.__aenter__()
             return self._engine
 

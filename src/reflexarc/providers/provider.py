@@ -13,21 +13,30 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
-from reflexarc.attempts import Attempt
+from reflexarc.attempts import Attempt, AttemptFailed
 from reflexarc.call import Call
 from reflexarc.checks import Form, check_key
 from reflexarc.clocks import Clocks
 from reflexarc.config import LLMConfig
 from reflexarc.decoder import Decoder
-from reflexarc.errors import ConfigError, ContextOverflowError, LLMError, LoadingError, quote
+from reflexarc.errors import (
+    ClosedError,
+    ConfigError,
+    ContextOverflowError,
+    LLMError,
+    LoadingError,
+    quote,
+)
+from reflexarc.gate import Gate
 from reflexarc.llm import LLM, Messages, R, Request, Transport
 from reflexarc.messages import recent
-from reflexarc.prompt import Prompt, build_messages, read_prompt
+from reflexarc.prompt import Prompt, build_messages, check_actions, read_prompt
 from reflexarc.providers.aim import ActionsAim, Aim, ModelAim, TextAim, answer_form
 from reflexarc.providers.chat import read_reply
 from reflexarc.providers.dialect import Dialect
 from reflexarc.providers.endpoint import Endpoint
 from reflexarc.providers.failure import read_error
+from reflexarc.providers.greeting import WAITED_S
 from reflexarc.providers.http import Address, HttpTransport
 from reflexarc.providers.reply import Explain
 from reflexarc.types import CortexOutputModel, Event, Wire
@@ -78,9 +87,9 @@ class ProviderLLM(LLM[R]):
     config : LLMConfig
         Server, model and limits.
     vocabulary : Vocabulary or None, default None
-        What the robot can do; None accepts any action.
+        What the robot can do; see `reflexarc.registry.load_llm`.
     output_model : type or None, default None
-        What `ask` returns; None is `CortexOutputModel`.
+        What `ask` returns; None is `CortexOutputModel`, and needs a vocabulary.
     environ : mapping of str to str
         Where the provider's key is looked up.
 
@@ -116,9 +125,11 @@ class ProviderLLM(LLM[R]):
         environ: Mapping[str, str],
     ) -> None:
         self.name = self.provider.name
+        self._gate = Gate(self.name)
         self.config = config
         self.vocabulary = vocabulary
         self.output_model: type[BaseModel] = output_model or CortexOutputModel
+        self._is_aimed = not (vocabulary is None and output_model is None)
         if config.llms:
             raise ConfigError(f"{self.name} is one brain and takes no llms; FailoverLLM does")
         if vocabulary is None and config.structured == "grammar":
@@ -129,6 +140,7 @@ class ProviderLLM(LLM[R]):
             self._aim = ModelAim(self.output_model)
         self._aims: dict[Vocabulary, Aim] = {}
         self._served_by: set[str] = set()
+        self._has_thought_aloud = False
         self._dialect = Dialect()
         self._transport = self._make_transport(environ)
         if config.structured == "grammar" and not self._transport.sends_any_field:
@@ -150,11 +162,14 @@ class ProviderLLM(LLM[R]):
         """Ask, and give out everything that happens as it happens; see `LLM.stream`.
 
         What the server refuses or ignores is asked for in another way, once and within the same
-        deadline, as long as no action is out. A key that would travel unencrypted is a
-        `ConfigError`, and nothing is sent.
+        deadline, as long as no action is out. Actions of a robot of which nothing is known, or a
+        key that would travel unencrypted, are a `ConfigError`, and nothing is sent.
         """
         whole = read_prompt(prompt, messages)
-        return self._answer(whole, self._aim_of(whole))
+        return self._gate.through(self._events(whole, self._aim_of(whole)))
+
+    def _events(self, whole: Prompt, aim: Aim) -> AsyncGenerator[Event, None]:
+        return self._answer(whole, aim)
 
     async def _answer(self, whole: Prompt, aim: Aim) -> AsyncGenerator[Event, None]:
         self.config.check_route()
@@ -185,6 +200,8 @@ class ProviderLLM(LLM[R]):
                     if not await self._may_go_better(error, call, request, asked):
                         raise
                     tries = error.attempts
+                if call.has_told:  # who reads along learns that it begins anew
+                    yield AttemptFailed(tries[-1], self.name, loop.time() - started)
 
     async def open(self) -> None:
         """Make the transport ready, so that the first question does not pay for it.
@@ -193,15 +210,18 @@ class ProviderLLM(LLM[R]):
         ------
         ConfigError
             If the key would travel unencrypted; see `LLMConfig.check_route`.
+        ClosedError
+            If it is open in another event loop.
         """
+        self._gate.open()
         self.config.check_route()
         await self._transport.open()
 
     async def connect(self) -> None:
         """Have a connection open to the server; see `LLM.connect`."""
-        with suppress(ConfigError):  # the question will meet the same, and tell
+        with suppress(ClosedError, ConfigError):  # the question will meet the same, and tell
             self.config.check_route()
-            await self._transport.connect()
+            await self._gate.during(self._transport.connect)
 
     async def warm(self, prompt: Prompt) -> None:
         """Have a connection open, so that the first question need not wait for one.
@@ -209,12 +229,15 @@ class ProviderLLM(LLM[R]):
         A server that is out of reach holds nobody up for long.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(_GREETING_S):
+            async with asyncio.timeout(WAITED_S):
                 await self.connect()
 
     async def aclose(self) -> None:
-        """Close the connections; may be called twice."""
-        await self._transport.aclose()
+        """End all questions, and close the connections; may be called twice."""
+        try:
+            await self._gate.close()
+        finally:
+            await self._transport.aclose()
 
     def _model(self) -> str:
         model = self.config.model or self.provider.model
@@ -246,6 +269,14 @@ class ProviderLLM(LLM[R]):
         if call.model != self.model and call.model not in self._served_by:
             self._served_by.add(call.model)
             _log.info("%s was asked for %s; %s answers.", self.name, self.model, quote(call.model))
+        if call.thinks_aloud and not self._has_thought_aloud:
+            self._has_thought_aloud = True
+            _log.warning(
+                "%s answers with the end of a thought whose beginning is left out, so what it "
+                "merely thinks of may be done; start the server with its reasoning parser, or "
+                "switch thinking off.",
+                self.name,
+            )
         has_choice = isinstance(self.config.structured, tuple) or self.config.structured == "auto"
         has_grammar = isinstance(aim, ActionsAim) and aim.vocabulary is not None
         may_prefer = has_choice and has_grammar and self._transport.sends_any_field
@@ -302,6 +333,7 @@ class ProviderLLM(LLM[R]):
 
     def _aim_of(self, prompt: Prompt) -> Aim:
         """What the answer is to be, by the prompt's own actions where it has some."""
+        check_actions(prompt, are_known=self._is_aimed)
         if prompt.is_plain:
             return _TEXT
         if prompt.actions is None:
@@ -343,9 +375,6 @@ class ProviderLLM(LLM[R]):
 
 _MOST_TRIES = 12
 """Requests one question may become while the server is being learned."""
-
-_GREETING_S = 0.5
-"""Seconds in which a connection is made; where one takes longer, the question waits for it."""
 
 _LOADING_S = 0.5
 """Seconds between two requests to a server that is still loading its model."""

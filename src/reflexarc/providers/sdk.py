@@ -10,10 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import aclosing
-from typing import ClassVar, Generic, Protocol, TypeVar
+from contextvars import ContextVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from reflexarc.due import due
 from reflexarc.errors import LLMError, UnavailableError
 from reflexarc.llm import Request, Transport
 from reflexarc.providers.chat import read_reply
@@ -93,7 +102,7 @@ class Response(Reply, Protocol):
 
 
 class StaleConnectionError(Exception):
-    """A kept connection turned out to be closed before anything was answered."""
+    """A connection, as a rule a kept one, was closed before anything was answered."""
 
 
 class AnsweredError(Exception):
@@ -158,6 +167,47 @@ class _Blot(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = hidden(record.getMessage(), self._secret), None
         return True
+
+
+class Sending(Protocol):
+    """What httpx and httpx2 call a request, as far as we need it."""
+
+    @property
+    def extensions(self) -> MutableMapping[str, Any]:
+        """What is no part of HTTP, such as who is told of its progress."""
+        ...
+
+
+async def trace(request: Sending) -> None:
+    """Have it noted when a request has a connection, and whether that is a new one; a hook.
+
+    Parameters
+    ----------
+    request : httpx.Request or httpx2.Request
+        Before it is sent.
+    """
+    request.extensions["trace"] = _Progress().note
+
+
+_is_new: ContextVar[bool] = ContextVar("is_new", default=False)
+"""Whether the connection of the request that is sent was made for it."""
+
+
+class _Progress:
+    """What httpcore tells of one request."""
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def note(self, name: str, info: Mapping[str, Any]) -> None:
+        """Take note of one step."""
+        if name == "connection.connect_tcp.complete":
+            _is_new.set(True)
+            self._stream = info["return_value"]
+        elif name == "connection.start_tls.failed":
+            await self._stream.aclose()  # left open where it is cancelled (1.0.9, 2.16.0, measured)
+        elif name == "http11.send_request_headers.started":
+            due().seek(None)
 
 
 class SdkTransport(Transport, Generic[C]):
@@ -244,13 +294,16 @@ class SdkTransport(Transport, Generic[C]):
         if making is None:
             return
         await asyncio.wait([making])
-        if not _failed(making):
+        if not (
+            _failed(making) or making.get_loop().is_closed()
+        ):  # whose connections ended with it
             await self._close(making.result())
         logging.getLogger(type(self).logger).removeFilter(self._blot)
 
     async def _head(self) -> Mapping[str, str]:
         client = await self._opened()
         address = self._address
+        due().seek(address.base_url)
         try:
             reply = await client.http.head(greeting_url(address), headers=address.authorization())
         except self._broken() as error:
@@ -259,14 +312,17 @@ class SdkTransport(Transport, Generic[C]):
 
     async def _respond(self, client: C, fields: Json) -> Response:
         """Ask; once more if a kept connection turns out to be closed."""
-        try:
-            return await self._ask(client, fields)
-        except StaleConnectionError:
-            # Nothing was answered, so asking again is safe; a fresh connection tells why.
+        due().seek(self._address.base_url)
+        is_again = False
+        while True:
+            _is_new.set(False)
             try:
                 return await self._ask(client, fields)
             except StaleConnectionError as error:
-                raise connect_error(self._address, error.__cause__ or error) from error.__cause__
+                if is_again or _is_new.get():  # a new one was not stale: it has had the request
+                    cause = error.__cause__
+                    raise connect_error(self._address, cause or error) from cause
+                is_again = True
 
     async def _answered(
         self, status: int, headers: Mapping[str, str], chunks: AsyncIterator[bytes]

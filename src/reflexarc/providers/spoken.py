@@ -13,9 +13,8 @@ from reflexarc.decoder import Decoder, fit
 from reflexarc.due import due
 from reflexarc.errors import LLMError
 from reflexarc.lines import LineActions, LineForm
-from reflexarc.onboard.decision import Decide, Decision, is_sound
+from reflexarc.onboard.decision import Decision, Mind, is_sound
 from reflexarc.onboard.hearing import listen
-from reflexarc.onboard.phrasebook import phrasebook
 from reflexarc.prompt import Prompt
 from reflexarc.providers.aim import ActionsAim
 from reflexarc.types import Action, ActionReady, Event, Finished, TextDelta, Usage
@@ -63,7 +62,7 @@ class Spoken:
 
     Parameters
     ----------
-    decide : callable
+    mind : Mind
         Decides.
     aim : ActionsAim
         What the answer is to be; it has a vocabulary.
@@ -74,10 +73,10 @@ class Spoken:
     """
 
     def __init__(
-        self, decide: Decide, aim: ActionsAim, lines: LineForm, provider: str, model: str
+        self, mind: Mind, aim: ActionsAim, lines: LineForm, provider: str, model: str
     ) -> None:
         assert aim.vocabulary is not None
-        self._decide = decide
+        self._mind = mind
         self._aim = aim
         self._lines = lines
         self._judge = aim.vocabulary.judge
@@ -107,20 +106,19 @@ class Spoken:
         Event
             Actions, the model's text, and `Finished`.
         """
-        decision = await asyncio.to_thread(self._decide, prompt.situation)
+        decision = await asyncio.to_thread(self._mind.decide, prompt.situation)
         for action in (*decision.moves, *decision.shown):
             yield self._acted(action)
         if self._speech is not None and decision.kind != "silence":
             sentence = decision.answer
-            if sentence is None:
+            if not decision.is_fixed:
                 aim = SentenceAim(self._aim, self._lines, decision.moves, self._speech)
                 async with aclosing(self._asked(ask(aim))) as events:
                     async for event in events:
-                        if isinstance(event, str):
-                            sentence = event
-                        else:
+                        if not isinstance(event, str):
                             yield event
-            sentence = self._sound(sentence, decision, prompt)
+                        elif await asyncio.to_thread(self._can_be_said, event, decision, prompt):
+                            sentence = event
             verdict = self._judge(self._speech, sentence)
             if isinstance(verdict, Action):
                 yield self._acted(verdict)
@@ -155,11 +153,10 @@ class Spoken:
             self._attempts = error.attempts
             _log.warning("The on-board model said nothing (%s): %s", error.kind, error.message)
 
-    def _sound(self, sentence: str | None, decision: Decision, prompt: Prompt) -> str:
-        """The sentence, if it is one."""
-        if sentence and is_sound(sentence, listen(prompt.situation).said):
-            return sentence
-        return phrasebook().answers[decision.kind]
+    def _can_be_said(self, sentence: str, decision: Decision, prompt: Prompt) -> bool:
+        """Whether the model's sentence is one, and tells of what is done."""
+        is_one = is_sound(sentence, listen(prompt.situation).said)
+        return is_one and self._mind.fits(sentence, decision)
 
     def _acted(self, action: Action) -> ActionReady:
         self._ready.append(ActionReady(action, len(self._ready), self._clock() - self._started))

@@ -146,7 +146,7 @@ class Asking:
         is_served = self.acted_s is not None or (self._is_plain and heard_at is not None)
         return self.due.limit(heard_at, is_served=is_served)
 
-    def late(self, phase: Phase) -> DeadlineError:
+    def late(self, phase: Phase) -> LLMError:
         """That it is too late.
 
         Parameters
@@ -156,17 +156,18 @@ class Asking:
 
         Returns
         -------
-        DeadlineError
+        DeadlineError or ConnectError
         """
         given_s = asyncio.get_running_loop().time() - self.began
+        given = f"the {given_s:.2g} s that it was given"
         what = "no action was" if phase == "first_action" else "the answer was not"
-        message = f"{what} complete within the {given_s:.2g} s that it was given"
+        message = f"{what} complete within {given}"
         if phase == "stall":
             message = f"the answer stopped for {self.due.stall_s:g} s"
-        error = DeadlineError(
-            f"{message}; try a faster model, or raise the limit", phase=phase, elapsed_s=given_s
+        error = self.due.no_connection(given) or DeadlineError(
+            f"{message}; try a faster model, or raise the limit", phase=phase
         )
-        error.provider = self.name
+        error.provider, error.elapsed_s = self.name, given_s
         return error
 
     async def _run(self, prompt: Prompt) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from reflexarc.config import LLMConfig
 from reflexarc.errors import ConfigError
-from reflexarc.llm import LLM, R
+from reflexarc.llm import LLM, Messages, R
+from reflexarc.prompt import Prompt, check_actions, read_prompt
 from reflexarc.registry import find_llm
 from reflexarc.resilience.breaker import Breaker
 from reflexarc.resilience.deadline import Deadline
 from reflexarc.resilience.failover import Failover, HedgeAfter
 from reflexarc.resilience.retry import Retry
-from reflexarc.types import Action, CortexOutputModel
+from reflexarc.types import Action, CortexOutputModel, Event
 from reflexarc.vocabulary import Refusal, Vocabulary
 
 _log = logging.getLogger(__name__)
@@ -38,9 +39,9 @@ class FailoverLLM(Deadline[R]):
         With ``llms``, and of its own the limits alone; or one brain with a fallback or an idle
         action.
     vocabulary : Vocabulary or None, default None
-        What the robot can do; None accepts any action.
+        What the robot can do; see `reflexarc.registry.load_llm`.
     output_model : type or None, default None
-        What `ask` returns; None is `CortexOutputModel`.
+        What `ask` returns; None is `CortexOutputModel`, and needs a vocabulary.
     environ : mapping of str to str
         Where the providers' keys are looked up.
 
@@ -87,8 +88,20 @@ class FailoverLLM(Deadline[R]):
         }
         super().__init__(failover, **self._settings)
         self.llms = tuple(llms)
+        self._is_aimed = not (vocabulary is None and output_model is None)
         self.history_lengths = tuple(lengths)
         self._members = failover.llms
+
+    def stream(
+        self, prompt: str | Prompt, messages: Messages = None
+    ) -> AsyncGenerator[Event, None]:
+        """Ask, and give out everything that happens as it happens; see `LLM.stream`.
+
+        Actions of a robot of which nothing is known are a `ConfigError`, and nobody is asked.
+        """
+        whole = read_prompt(prompt, messages)
+        check_actions(whole, are_known=self._is_aimed)
+        return super().stream(whole)
 
     def each_alone(self) -> tuple[LLM[R], ...]:
         """Each brain without the others, inside the same limits and with the same idle action.

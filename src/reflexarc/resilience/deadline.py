@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from reflexarc.decoder import fit
 from reflexarc.due import Due, due, due_by
-from reflexarc.errors import BadOutputError, ConfigError, LLMError
+from reflexarc.errors import BadOutputError, ClosedError, ConfigError, LLMError
 from reflexarc.llm import LLM, Messages, R
 from reflexarc.prompt import Prompt, read_prompt
 from reflexarc.resilience.around import Account, Around
@@ -80,6 +80,8 @@ class Deadline(Around[R]):
                     yield account.placed(event, account.started)
                     if isinstance(event, Finished):
                         return
+        except ClosedError:
+            raise
         except LLMError as error:
             account.note(error, self.name, account.started)
             failure = account.closed_by(error)

@@ -15,16 +15,15 @@ from typing import Any, Literal
 
 from reflexarc.alarm import no_strays
 from reflexarc.errors import ConfigError, LLMError
+from reflexarc.gate import Gate
 from reflexarc.llm import LLM, Messages, R, Standing
 from reflexarc.prompt import Prompt, read_prompt
+from reflexarc.providers.greeting import WAITED_S
 from reflexarc.resilience.asking import Member, failure_of
 from reflexarc.resilience.race import Race, all_failed
 from reflexarc.types import Event
 
 _log = logging.getLogger(__name__)
-
-_GREETING_S = 0.5
-"""Seconds in which a connection is made; where one takes longer, the robot begins without it."""
 
 _INSISTING_S = 1.0
 """Seconds for which one that will not end is waited for when all is closed."""
@@ -71,24 +70,30 @@ class Failover(LLM[R]):
         self._members = [Member(llm, ticks) for llm, ticks in zip(self.llms, lengths, strict=False)]
         self._hedge_after: HedgeAfter = hedge_after
         self._left: set[asyncio.Task[None]] = set()  # those that were cancelled, and go on
+        self._races: set[Race] = set()
+        self._gate = Gate(self.name)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.llms))})"
 
-    async def stream(
+    def stream(
         self, prompt: str | Prompt, messages: Messages = None
     ) -> AsyncGenerator[Event, None]:
         """Ask, and give out everything that happens as it happens; see `LLM.stream`.
 
         Plain text is not asked of one on board where there is another: it may have to act.
         """
-        whole = read_prompt(prompt, messages)
+        return self._gate.through(self._run(read_prompt(prompt, messages)))
+
+    async def _run(self, whole: Prompt) -> AsyncGenerator[Event, None]:
         race = Race(self._in_order(whole), whole, self._hedge_after, self._left)
+        self._races.add(race)
         try:
             async with aclosing(race.events()) as events:
                 async for event in events:
                     yield event
         finally:
+            self._races.discard(race)
             await race.aclose()
 
     def _in_order(self, whole: Prompt) -> list[Member]:
@@ -117,7 +122,10 @@ class Failover(LLM[R]):
             If one of them is configured wrongly: at the start there is somebody to mend it.
         UnavailableError
             If none can be opened; one that can is enough.
+        ClosedError
+            If they are open in another event loop.
         """
+        self._gate.open()
         failures = await self._each(lambda llm: llm.open())
         for error in failures:
             if isinstance(error.__cause__, ConfigError):
@@ -134,7 +142,7 @@ class Failover(LLM[R]):
         async def warm(llm: LLM[Any]) -> None:
             task = asyncio.create_task(llm.warm(prompt), name=f"warming {llm.name}")
             try:
-                await asyncio.wait({task}, timeout=None if llm.is_on_board else _GREETING_S)
+                await asyncio.wait({task}, timeout=None if llm.is_on_board else WAITED_S)
             finally:
                 if not task.done():
                     self._leave(task)
@@ -148,16 +156,23 @@ class Failover(LLM[R]):
         await self._each(lambda llm: llm.connect())
 
     async def aclose(self) -> None:
-        """Close all of them, even where closing one fails; may be called twice."""
+        """End all questions, and close all of them, even where one fails; may be called twice."""
         async with AsyncExitStack() as closing:
             for llm in self.llms:
                 closing.push_async_callback(_close, llm)
             closing.push_async_callback(self._insist)
+            closing.push_async_callback(self._end)
 
     def _leave(self, task: asyncio.Task[None]) -> None:
         task.cancel()
         self._left.add(task)
         task.add_done_callback(self._left.discard)
+
+    async def _end(self) -> None:
+        """End every question, also one whose events nobody waits for just now."""
+        await self._gate.close()
+        for race in [*self._races]:
+            await race.aclose()
 
     async def _insist(self) -> None:
         """Cancel once more those that go on, now that there is time to wait for them."""

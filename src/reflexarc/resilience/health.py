@@ -8,7 +8,7 @@ from collections import deque
 from reflexarc.errors import LLMError, RestingError
 
 # These say something of the question, or that nobody was asked.
-_NOT_COUNTED = {"bad_request", "context_overflow", "refused", "resting"}
+_NOT_COUNTED = {"bad_request", "closed", "context_overflow", "refused", "resting"}
 
 # Of one who was asked for a text, these do not say how well he acts.
 _NOT_COUNTED_OF_TEXT = {"timeout", "bad_output", "truncated"}

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from reflexarc.due import due
 from reflexarc.errors import LLMError, RateLimitedError
+from reflexarc.gate import Gate
 from reflexarc.llm import LLM, Messages, R
 from reflexarc.prompt import Prompt, read_prompt
 from reflexarc.resilience.around import Account, Around
@@ -99,6 +101,19 @@ class Retry(Around[R]):
         self._tokens = _MOST_TOKENS
         self._longest_s = longest_s
         self._rest = Rest(_FIRST_REST_S, longest_s)
+        self._gate = Gate(self.name)
+
+    async def open(self) -> None:
+        """Open the one inside."""
+        self._gate.open()
+        await super().open()
+
+    async def aclose(self) -> None:
+        """End the waits between tries, and close the one inside; may be called twice."""
+        try:
+            await self._gate.close()
+        finally:
+            await super().aclose()
 
     async def stream(
         self, prompt: str | Prompt, messages: Messages = None
@@ -128,7 +143,7 @@ class Retry(Around[R]):
                 failure, failed_at = error, account.clock()
             try:
                 yield account.failed(self.name)
-                await asyncio.sleep(wait_s)
+                await self._gate.during(partial(asyncio.sleep, wait_s))
             except (asyncio.CancelledError, GeneratorExit):  # another one acts, or it is too late
                 self._tokens += 1
                 self._give_up(failure, failed_at, era)

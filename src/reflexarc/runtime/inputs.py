@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -19,6 +20,12 @@ from reflexarc.types import whole_characters
 
 MOST_MISSED = 20
 """Texts that are told as missed; of a flood the newest."""
+
+# What a terminal sends for a key, or to tell of itself: ECMA-48, and xterm's F1 to F4.
+_KEY = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[OPN].|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -~]?"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 class Board:
@@ -195,7 +202,7 @@ class Lines(Input):
     Attributes
     ----------
     count : int
-        Lines so far, but for empty ones.
+        Lines so far, but for empty ones; one of arrow keys and the like is empty.
     """
 
     def __init__(self, fd: int = 0) -> None:
@@ -218,9 +225,14 @@ class Lines(Input):
         while (line := await lines.get()) is not None:
             if isinstance(line, OSError):
                 raise line
-            if text := line.decode("utf-8", "replace").strip():
+            if text := _typed(line.decode("utf-8", "replace")):
                 self.count += 1
                 board.put("console", f"A person says: {text}")
+
+
+def _typed(line: str) -> str:
+    """A line without what keys send that write nothing: arrows, F1, backspaces in a pipe."""
+    return " ".join(_CONTROL.sub(" ", _KEY.sub("", line)).split())
 
 
 def _read_lines(fd: int) -> Iterator[bytes | OSError | None]:

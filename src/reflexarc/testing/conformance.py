@@ -17,7 +17,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from reflexarc.errors import AuthError, DeadlineError, LLMError, TruncatedError
+from reflexarc.errors import AuthError, ClosedError, DeadlineError, LLMError, TruncatedError
 from reflexarc.llm import LLM
 from reflexarc.prompt import Prompt
 from reflexarc.testing.emulator import COUNTS
@@ -298,6 +298,31 @@ async def _the_connection_is_kept(subject: Subject) -> None:
         assert server.connections == 1
 
 
+async def _closing_ends_what_is_asked(subject: Subject) -> None:
+    """Closed in mid-answer, or before it, it ends at once; it answers again once it is opened."""
+    held = subject.emulator.answer(*TEXTS, asyncio.Event(), *REST)
+    silent = Reply(wait=asyncio.Event())
+    answer = subject.emulator.answer(*TEXTS, *REST)
+    async with subject.emulator.serve(held, silent, answer) as server:
+        llm = subject.llm(server)
+        for times, before in ((1, [SIT]), (2, [])):
+            await llm.open()
+            acting = asyncio.create_task(_acted(llm))
+            async with asyncio.timeout(PATIENCE_S):
+                request = await server.asked(times)
+                await asyncio.sleep(0.02)
+                await llm.aclose()
+                done, error = await acting
+                await request.left.wait()
+            assert isinstance(error, ClosedError), error
+            assert done == before
+            done, error = await _acted(llm)
+            assert isinstance(error, ClosedError), error
+        async with llm:
+            assert await llm.ask(SITUATION) == CortexOutputModel(actions=[SIT, GREET])
+        assert len(server.requests) == 3
+
+
 async def _events_are_in_order(subject: Subject) -> None:
     """Actions are numbered from 0, timed in order, and the last event is the end."""
     reply = subject.emulator.answer(*TEXTS, *REST)
@@ -351,6 +376,7 @@ PROMISES: Mapping[str, Promise] = {
         _the_key_stays_secret,
         _calls_side_by_side_do_not_mix,
         _the_connection_is_kept,
+        _closing_ends_what_is_asked,
         _events_are_in_order,
     )
 }

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from reflexarc.errors import LLMError
+from reflexarc.gate import Gate
 from reflexarc.llm import LLM, Messages, R
 from reflexarc.prompt import Prompt, read_prompt
 from reflexarc.types import (
@@ -107,6 +108,7 @@ class ScriptedLLM(LLM[R]):
         self.model = model
         self.asked: list[Asked] = []
         self.is_open = False
+        self._gate = Gate(name)
         self._turns = turns or (Turn(),)
         self._output_model = output_model or CortexOutputModel
 
@@ -115,19 +117,24 @@ class ScriptedLLM(LLM[R]):
 
     async def open(self) -> None:
         """Note that it is open."""
+        self._gate.open()
         self.is_open = True
 
     async def aclose(self) -> None:
-        """Note that it is closed."""
+        """Note that it is closed, and end what is asked."""
         self.is_open = False
+        await self._gate.close()
 
-    async def stream(
+    def stream(
         self, prompt: str | Prompt, messages: Messages = None
     ) -> AsyncGenerator[Event, None]:
         """Play the next turn; see `LLM.stream`."""
+        return self._gate.through(self._asked(read_prompt(prompt, messages)))
+
+    async def _asked(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         clock = asyncio.get_running_loop().time
         turn = self._turns[min(len(self.asked), len(self._turns) - 1)]
-        asked = Asked(read_prompt(prompt, messages), clock())
+        asked = Asked(prompt, clock())
         self.asked.append(asked)
         try:
             async with aclosing(self._play(turn, asked.at_s)) as events:
