@@ -114,16 +114,17 @@ def abilities(vocabulary: Vocabulary) -> str:
         A sentence with the values of its moves, the first `MOST_TOLD` of them.
     """
     idle = phrasebook().idle(vocabulary)
-    moved = list(filter(is_moved, vocabulary.specs))
-    actions = [Action(type=spec.type, value=value) for spec in moved for value in spec.values or ()]
-    told = [each.value if len(moved) == 1 else name_of(each) for each in actions if each != idle]
+    is_one = sum(map(is_moved, vocabulary.specs)) == 1
+    told = [each.value if is_one else name_of(each) for each in _moves(vocabulary) if each != idle]
     *before, last = [*told[:MOST_TOLD], "more"] if len(told) > MOST_TOLD else told or ["wait"]
     return f"I can {' and '.join(filter(None, (', '.join(before), last)))}."
 
 
 def _named(vocabulary: Vocabulary, names: frozenset[str]) -> Iterator[Action]:
+    return (each for each in _moves(vocabulary) if not names.isdisjoint(names_of(each)))
+
+
+def _moves(vocabulary: Vocabulary) -> Iterator[Action]:
     for spec in filter(is_moved, vocabulary.specs):
         for value in spec.values or ():
-            action = Action(type=spec.type, value=value)
-            if not names.isdisjoint(names_of(action)):
-                yield action
+            yield Action(type=spec.type, value=value)
