@@ -222,13 +222,14 @@ def test_the_child_dies_with_its_parent_though_the_pipe_is_held(model_path: Path
     text = {"model": str(model_path), "alias": "a", "context_tokens": 512, "threads": 1}
     script = PARENT.format(command=BY_PATH, order={**text, "api_key": KEY})
     # A forked copy of the parent inherits its end of the pipe, so no end of file is ever seen.
-    script = script.replace("time.sleep", "import os; print(os.fork(), flush=True); time.sleep")
+    fork = "import os; copy = os.fork(); copy and print(copy, flush=True); time.sleep"
+    script = script.replace("time.sleep", fork)
     command = [sys.executable, "-c", script]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline().split()[0])
     parent.stdout.readline()
-    copy = next(pid for pid in (int(parent.stdout.readline()) for _ in range(2)) if pid)
+    copy = int(parent.stdout.readline())
     try:
         parent.kill()
         parent.wait()
