@@ -83,7 +83,7 @@ SHARED = {
     "uv.lock": LOCK,
     "README.md": "# OM1\n",
     "config/spot.json5": "{}\n",
-    "src/llm/output_model.py": "",
+    "src/llm/output_model.py": '"""The answer."""\n\nclass Action(BaseModel): ...\n',
     "src/llm/plugins/__init__.py": "",
     "src/llm/plugins/openai_llm.py": "class OpenAILLM(LLM):\n    pass\n",
     "src/providers/io_provider.py": "",

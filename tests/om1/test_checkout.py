@@ -66,10 +66,10 @@ def test_the_runtime_in_go_has_a_sentence_of_its_own(tmp_path: Path) -> None:
     assert "before June 2026" in refused(tmp_path)
 
 
-def test_robots_in_json_are_refused(tmp_path: Path) -> None:
-    """OM1's own tests would not take our robots beside those of its first months."""
-    (stand_in(tmp_path) / "config/spot.json5").rename(tmp_path / "config/spot.json")
-    assert "until 2025-03-23" in refused(tmp_path)
+def test_om1s_first_months_are_refused(tmp_path: Path) -> None:
+    """Until then the prompt told the actions in another form, and the answer was of commands."""
+    write(stand_in(tmp_path) / "src/llm/output_model.py", "class Command(BaseModel): ...\n")
+    assert "until 2025-05-17" in refused(tmp_path)
 
 
 def test_no_folder_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from reflexarc.types import as_object
 
 PLUGINS = "src/llm/plugins"
 BASE = "src/llm/__init__.py"
+_ANSWER = "src/llm/output_model.py"
 TESTS = "tests/llm/plugins"
 
 _NEEDED = (
@@ -24,6 +25,7 @@ _NEEDED = (
     "config",
     BASE,
     PLUGINS,
+    _ANSWER,
     "src/providers/io_provider.py",
     "src/providers/llm_history_manager.py",
 )
@@ -98,12 +100,11 @@ def read_checkout(path: Path) -> Checkout:
             "not om1; name the folder that 'git clone' made",
             path=str(path),
         )
-    config = root / "config"
-    if any(config.glob("*.json")) and not any(config.glob("*.json5")):
+    if b"\nclass Action(" not in (root / _ANSWER).read_bytes():
         raise ConfigError(
-            "its robots are written in JSON, as OM1's were until 2025-03-23, and ours are not; "
-            "check out a later commit",
-            path=str(config),
+            "its answers are no list of Action, and its prompts are of another form, as OM1's were "
+            "until 2025-05-17; check out a later commit",
+            path=str(root / _ANSWER),
         )
     parameters, needed = _parameters(root)
     generation = _CONTRACTS.get(parameters[:2])
