@@ -172,6 +172,8 @@ def test_what_is_forbidden_is_never_done(dog: Decider, value: str) -> None:
         ("Stop!", [STILL]),
         ("Don't walk off the cliff.", [STILL]),
         ("Don't stop.", []),
+        ("Don't leave.", [STILL]),
+        ("Don't budge.", [STILL]),
     ],
 )
 def test_what_else_is_said_stays(dog: Decider, said: str, moves: list[Action]) -> None:
@@ -191,6 +193,16 @@ def test_a_phrase_with_a_negation_is_a_wish_where_it_is_known(vectors: Vectors) 
     assert decider.decide("A person says: no more light, please").moves[0].value == "off"
     assert decider.decide("A person says: no red light is in our way").moves == (forward,)
     assert decider.decide("A person says: don't turn on the lights").moves[0].value == "stop"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Don't worry.", "Never mind.", "No problem.", "No, thanks.", "Yesterday we went for a walk."],
+)
+def test_a_negation_in_small_talk_forbids_nothing(dog: Decider, said: str) -> None:
+    """Nor is what somebody did a wish."""
+    decision = dog.decide(f"A person says: {said}")
+    assert (decision.kind, decision.moves) == ("social", (STILL,))
 
 
 @pytest.mark.parametrize(

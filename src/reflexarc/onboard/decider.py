@@ -33,7 +33,7 @@ _LEAST_OF_IT = 0.5  # that a part of it is this one command
 _LEAST_SAID = 0.15  # that a sentence is about what is done
 _LEAST_SCORE = 0.15  # of a command; noise has less, and what is like no phrase
 _LEAST_SENSE = 0.35  # of anything; below it nothing is understood
-_KNOWN = 0.8  # so alike, a prohibition is the phrase that is known: "do not lose sight of me"
+_KNOWN = 0.8  # so alike, it is the phrase that is known: "do not lose sight of me"
 _MOST_DANGER = 0.3
 _IMPOSSIBLE_IN_DANGER = 0.5  # how much of the one counts as the other
 _SAME = 0.75  # so alike, a phrase for all robots gives way to this robot's own
@@ -97,10 +97,10 @@ class Decider:
         self._asking = vectors([*map(plain, phrasebook().abilities)])
         labelled = list(self._labelled())
         self._classifier = self.make_classifier(labelled, vectors)
-        self._negated = vectors(
-            [said for label, said in labelled if isinstance(label, Action) and _is_negated(said)]
-            or [""]
-        )
+        commands = [each for each in labelled if isinstance(each[0], Action)]
+        self._negated = vectors([said for _, said in commands if _is_negated(said)] or [""])
+        still = [said for label, said in commands if label == self._idle and not _is_negated(said)]
+        self._still = vectors(still or [""])
 
     def decide(self, sensed: str) -> Decision:
         """Decide; computes for some 10 ms, and as much again for each part of what was said.
@@ -225,10 +225,11 @@ class Decider:
 
     def _forbidden(self, said: str, forbidden: Sequence[str]) -> tuple[Verdict, tuple[Action, ...]]:
         """A prohibition, and nothing else: to keep still, unless that is what is forbidden."""
-        whole, *rest = self._guesses([plain(said), *map(plain, filter(None, forbidden))])
+        whole = self._guesses([plain(said)])[0]
         if whole.other == "social" and whole.certainty < _LEAST_COMMAND:
             return "social", ()
-        is_still = rest and all(each.action == self._idle and each.certainty for each in rest)
+        about = [plain(part) for part in forbidden if part] or [""]
+        is_still = (self._encode(about) @ self._still.T).max(axis=1).min() > _KNOWN
         return "forbidden", () if is_still or self._idle is None else (self._idle,)
 
     def _is_known(self, text: str) -> bool:

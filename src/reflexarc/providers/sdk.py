@@ -294,9 +294,8 @@ class SdkTransport(Transport, Generic[C]):
         if making is None:
             return
         await asyncio.wait([making])
-        if not (
-            _failed(making) or making.get_loop().is_closed()
-        ):  # whose connections ended with it
+        is_gone = making.get_loop().is_closed()  # and its connections with it
+        if not (is_gone or _failed(making)):
             await self._close(making.result())
         logging.getLogger(type(self).logger).removeFilter(self._blot)
 
