@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Generator
 from contextlib import contextmanager
 from typing import Self, TypeVar
 
@@ -55,6 +55,7 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
         self._until = 0.0
         self._waiting: asyncio.Task[object] | None = None
+        self._cancelled = 0  # how often that task had been cancelled before
         self._rang = False
 
     def __enter__(self) -> Self:
@@ -102,25 +103,69 @@ class Alarm:
         LateError
             If the moment, or `ring`, came first.
         """
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        assert task is not None, "only a task can wait"
-        cancelled = task.cancelling()
         self._until = until
-        self._waiting = task
+        task = self._begin()
         if until < math.inf and (self._timer is None or until < self._timer.when()):
-            self._set_timer(loop)
+            self._set_timer(asyncio.get_running_loop())
         try:
             return await awaitable
         except asyncio.CancelledError:
-            if not self._rang or task.cancelling() > cancelled + 1:  # somebody else's as well
+            if self._is_cancelled(task):
                 raise
             raise LateError from None
         finally:
-            self._waiting = None
-            if self._rang:
-                self._rang = False
-                task.uncancel()
+            self._end(task)
+
+    async def each(self, events: AsyncIterable[T]) -> AsyncGenerator[T, None]:
+        """Hand on what comes; a wait for the next has no moment, but `ring` ends it.
+
+        As `wait` for each without one, and cheaper.
+
+        Parameters
+        ----------
+        events : async iterable
+            What to wait for.
+
+        Yields
+        ------
+        object
+            What it gave.
+
+        Raises
+        ------
+        LateError
+            If `ring` came first.
+        """
+        self._until = math.inf
+        task = self._begin()
+        try:
+            async for event in events:
+                self._waiting = None
+                yield event
+                task = self._begin()
+        except asyncio.CancelledError:
+            if self._is_cancelled(task):
+                raise
+            raise LateError from None
+        finally:
+            self._end(task)
+
+    def _begin(self) -> asyncio.Task[object]:
+        task = asyncio.current_task()
+        assert task is not None, "only a task can wait"
+        self._cancelled = task.cancelling()
+        self._waiting = task
+        return task
+
+    def _is_cancelled(self, task: asyncio.Task[object]) -> bool:
+        """Whether somebody else has cancelled the wait, or has as well."""
+        return not self._rang or task.cancelling() > self._cancelled + 1
+
+    def _end(self, task: asyncio.Task[object]) -> None:
+        self._waiting = None
+        if self._rang:
+            self._rang = False
+            task.uncancel()
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:

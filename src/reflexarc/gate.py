@@ -82,8 +82,8 @@ class Gate:
             If it is closed, or closes meanwhile; the events are closed by then.
         """
         with self._passing() as alarm:
-            async with aclosing(events):
-                while (event := await alarm.wait(anext(events, None), math.inf)) is not None:
+            async with aclosing(events), aclosing(alarm.each(events)) as each:
+                async for event in each:
                     yield event
                     if alarm not in self._inside:  # though it may have been opened again since
                         raise self._closed()

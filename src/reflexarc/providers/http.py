@@ -154,8 +154,8 @@ class HttpTransport(Transport):
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             traces = aiohttp.TraceConfig()
-            traces.on_connection_reuseconn.extend((_note_reuse, _note_reached))
-            traces.on_connection_create_end.append(_note_reached)
+            traces.on_connection_reuseconn.append(_note_reused)
+            traces.on_connection_create_end.append(_note_made)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
@@ -172,10 +172,11 @@ class HttpTransport(Transport):
             await session.close()
 
 
-async def _note_reuse(_: object, context: SimpleNamespace, __: object) -> None:
+async def _note_reused(_: object, context: SimpleNamespace, __: object) -> None:
     if context.trace_request_ctx is not None:  # a greeting does not mind
         context.trace_request_ctx.append(True)
+    due().seek(None)
 
 
-async def _note_reached(*_: object) -> None:
+async def _note_made(*_: object) -> None:
     due().seek(None)
