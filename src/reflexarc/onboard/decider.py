@@ -209,9 +209,9 @@ class Decider:
         whole, found = plain(said), wishes(said)
         asked: list[str] = []
         forbidden: list[str] = []
-        for part in found if not self._is_known(whole) else ():
+        for part in found if not self._is_among(whole, self._negated) else ():
             is_forbidden, about = unwound(part)
-            if about != part and not self._is_known(plain(part)):
+            if about != part and not self._is_among(plain(part), self._negated):
                 (forbidden if is_forbidden else asked).append(about)
             else:
                 asked.append(part)
@@ -228,13 +228,13 @@ class Decider:
         whole = self._guesses([plain(said)])[0]
         if whole.other == "social" and whole.certainty < _LEAST_COMMAND:
             return "social", ()
-        about = [plain(part) for part in forbidden if part] or [""]
-        is_still = (self._encode(about) @ self._still.T).max(axis=1).min() > _KNOWN
+        about = [plain(part) for part in forbidden if part]
+        is_still = about and all(self._is_among(part, self._still) for part in about)
         return "forbidden", () if is_still or self._idle is None else (self._idle,)
 
-    def _is_known(self, text: str) -> bool:
-        """Whether a text with a negation is a phrase that this robot knows: "no more light"."""
-        return bool((self._negated @ self._encode([text])[0] > _KNOWN).any())
+    def _is_among(self, text: str, phrases: NDArray[np.floating]) -> bool:
+        """Whether a text is one of some phrases that this robot knows."""
+        return bool((phrases @ self._encode([text])[0] > _KNOWN).any())
 
     def _is_addressed(self, heard: Heard) -> bool:
         """Whether words of nobody are clearly meant for the robot."""
